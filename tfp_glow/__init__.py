@@ -1,0 +1,26 @@
+"""Normalizing flows for TensorFlow Probability that train with Keras 3."""
+
+from tfp_glow import bijectors, flows, networks
+from tfp_glow.dequantization import Dequantized
+from tfp_glow.export import export_saved_model
+from tfp_glow.flow import Flow, standard_normal
+from tfp_glow.latents import interpolate, join_levels, split_levels
+from tfp_glow.model import FlowModel
+from tfp_glow.tracking import Tracked
+
+__all__ = [
+    "Dequantized",
+    "Flow",
+    "FlowModel",
+    "Tracked",
+    "bijectors",
+    "export_saved_model",
+    "flows",
+    "interpolate",
+    "join_levels",
+    "networks",
+    "split_levels",
+    "standard_normal",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,84 @@
+"""Activation normalization."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_glow.bijectors.base import FlowBijector
+from tfp_glow.bijectors.checks import check_channels, check_positive_int
+
+__all__ = ["ActNorm"]
+
+MIN_STD = 1e-6
+
+
+class ActNorm(FlowBijector):
+    """An affine map per channel whose first parameters come from a batch of data.
+
+        inverse:  z = (x - shift) * exp(-log_scale)      log|det dz/dx| = -sum(log_scale)
+        forward:  x = z * exp(log_scale) + shift         log|det dx/dz| =  sum(log_scale)
+
+    The sum runs over the channels; positions of an image are further event dimensions,
+    over which TFP and `Chain` sum. `initialize` sets `shift` to the mean and `log_scale` to
+    the log of the standard deviation of each channel, so that every channel of its latents
+    has zero mean and unit standard deviation. A channel whose standard deviation is below
+    1e-6 keeps scale 1. Until then it is the identity; forward and inverse never change it.
+
+    Args:
+      channels: Size of the last dimension.
+      dtype: dtype of the parameters and of the values.
+      name: Name of the bijector.
+
+    Shapes: `[..., channels]` both ways, the log-det `[...]`.
+
+    Raises:
+      ValueError, TypeError: If `channels` is no positive int, or a value has other channels.
+
+    Example:
+
+        actnorm = ActNorm(3)
+        z = actnorm.initialize(images)
+
+    References:
+      Kingma and Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions",
+      arXiv:1807.03039, section 3.1.
+    """
+
+    def __init__(self, channels: int, *, dtype: str = "float32", name: str | None = None):
+        parameters = dict(locals())
+        check_positive_int(channels, "channels")
+        super().__init__(
+            forward_min_event_ndims=1,
+            dtype=dtype,
+            is_constant_jacobian=True,
+            parameters=parameters,
+            name=name,
+        )
+        self.shift = self.add_variable(np.zeros(channels), name="shift")
+        self.log_scale = self.add_variable(np.zeros(channels), name="log_scale")
+        self.flag = self.add_variable(False, name="flag", trainable=False, dtype="bool")
+
+    def _forward_and_log_det(self, z, condition=None):
+        shift, log_scale = self._shift_and_log_scale(z)
+        return z * tf.exp(log_scale) + shift, self.full_log_det(z, tf.reduce_sum(log_scale))
+
+    def _inverse_and_log_det(self, x, condition=None):
+        shift, log_scale = self._shift_and_log_scale(x)
+        return (x - shift) * tf.exp(-log_scale), self.full_log_det(x, -tf.reduce_sum(log_scale))
+
+    def _shift_and_log_scale(self, value):
+        check_channels(value, self.shift.shape[0], self.name)
+        return tf.convert_to_tensor(self.shift), tf.convert_to_tensor(self.log_scale)
+
+    def _initialize(self, x, condition=None):
+        check_channels(x, self.shift.shape[0], self.name)
+        mean, variance = tf.nn.moments(x, axes=list(range(x.shape.rank - 1)))
+        std = tf.sqrt(variance)
+        self.shift.assign(mean)
+        self.log_scale.assign(tf.math.log(tf.where(std < MIN_STD, tf.ones_like(std), std)))
+        self.flag.assign(True)
+        return self._inverse_and_log_det(x)[0]
+
+    def _initialized_flags(self) -> list:
+        return [self.flag]

@@ -1,0 +1,154 @@
+"""Configurations: distributions and bijectors as plain data, and back.
+
+A configuration holds constructor arguments alone. Reading one back builds classes of TFP and of
+this package, and classes registered with Keras; it never runs code out of the file.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_glow import bijectors, flows
+from tfp_glow.dequantization import Dequantized
+from tfp_glow.flow import Flow
+
+__all__ = ["from_config", "to_config"]
+
+_NAMESPACES = {
+    "tfp_glow": {"Flow": Flow, "Dequantized": Dequantized},
+    "tfp_glow.bijectors": vars(bijectors),
+    "tfp.bijectors": vars(tfp.bijectors),
+    "tfp.distributions": vars(tfp.distributions),
+}
+_SCALARS = (type(None), bool, int, float, str)
+
+
+def to_config(value, path: str = "distribution"):
+    """The configuration of a distribution, a bijector or an argument of one.
+
+    Args:
+      value: What to describe.
+      path: Where it stands, for errors.
+
+    Raises:
+      ValueError: If a part cannot be described; the message names it by its path.
+    """
+    if isinstance(value, _SCALARS):
+        return value
+    if isinstance(value, (tf.DType, tf.TensorShape)):
+        return value.name if isinstance(value, tf.DType) else value.as_list()
+    if isinstance(value, tf.Variable | keras.Variable):
+        raise ValueError(_refusal(path, "a variable"))
+    if isinstance(value, np.ndarray | np.generic) or tf.is_tensor(value):
+        value = np.asarray(value)
+        return {"array": value.tolist(), "dtype": value.dtype.name}
+    if isinstance(value, list | tuple):
+        return [to_config(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, keras.layers.Layer):
+        return {"keras": _keras_config(value, path)}
+    if isinstance(value, Flow) and value.recipe is not None:
+        return _recipe_config(value.recipe, path)
+    if isinstance(value, tfp.bijectors.Bijector | tfp.distributions.Distribution):
+        return _class_config(value, path)
+    raise ValueError(_refusal(path, f"{value!r}"))
+
+
+def from_config(config):
+    """Builds what `to_config` described.
+
+    Raises:
+      ValueError: If the configuration names a class or a recipe that is not known here.
+    """
+    if isinstance(config, list):
+        return [from_config(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    if "array" in config:
+        return np.asarray(config["array"], config["dtype"])
+    if "keras" in config:
+        return _built_keras_layer(config["keras"])
+    arguments = {name: from_config(value) for name, value in config["arguments"].items()}
+    if "recipe" in config:
+        return _known(flows.RECIPES, config["recipe"], "recipe")(**arguments)
+    return _class_named(config["class"])(**arguments)
+
+
+def _recipe_config(recipe: dict, path: str) -> dict:
+    arguments = {
+        name: to_config(value, f"{path}.{name}") for name, value in recipe["arguments"].items()
+    }
+    return {"recipe": recipe["name"], "arguments": arguments}
+
+
+def _class_config(value, path: str) -> dict:
+    parameters = value.parameters
+    if parameters is None:
+        raise ValueError(_refusal(path, f"{type(value).__name__} without recorded parameters"))
+    arguments = {
+        name: to_config(parameter, f"{path}.{name}")
+        for name, parameter in parameters.items()
+        if parameter is not value and name != "parameters" and name != "kwargs_split_fn"
+    }
+    return {"class": _class_name(type(value), path), "arguments": arguments}
+
+
+def _class_name(cls: type, path: str) -> str:
+    for namespace, names in _NAMESPACES.items():
+        public = cls.__name__.lstrip("_")
+        if isinstance(names.get(public), type) and issubclass(names[public], cls):
+            return f"{namespace}>{public}"
+    registered = keras.saving.get_registered_name(cls)
+    if keras.saving.get_registered_object(registered) is cls:
+        return f"keras>{registered}"
+    raise ValueError(
+        _refusal(path, f"the class {cls.__name__}")
+        + " Register the class with keras.saving.register_keras_serializable."
+    )
+
+
+def _class_named(name: str) -> type:
+    namespace, _, public = name.partition(">")
+    if namespace == "keras":
+        cls = keras.saving.get_registered_object(public)
+        if cls is None:
+            raise ValueError(f"The class {public!r} is not registered with Keras here.")
+        return cls
+    names = _known(_NAMESPACES, namespace, "namespace")
+    cls = _known(names, public, "class")
+    if not isinstance(cls, type):
+        raise ValueError(f"The configuration names {name!r}, which is no class.")
+    return cls
+
+
+def _known(names: dict, name: str, what: str):
+    if name not in names:
+        raise ValueError(f"The configuration names the {what} {name!r}, which is not known here.")
+    return names[name]
+
+
+def _keras_config(layer, path: str) -> dict:
+    try:
+        config = keras.saving.serialize_keras_object(layer)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ValueError(_refusal(path, f"the layer {layer.name!r} ({error})")) from error
+    if "__lambda__" in repr(config):
+        raise ValueError(_refusal(path, f"a lambda in the layer {layer.name!r}"))
+    return config
+
+
+def _built_keras_layer(config: dict):
+    layer = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    if not layer.built and config.get("build_config"):
+        layer.build_from_config(config["build_config"])
+    return layer
+
+
+def _refusal(path: str, received: str) -> str:
+    return (
+        f"{path} cannot be described by a configuration, so that the model cannot be saved whole. "
+        f"Received: {received}. Save its weights with save_weights, or build the flow with a "
+        "function of tfp_glow.flows."
+    )

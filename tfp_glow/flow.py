@@ -1,0 +1,153 @@
+"""A flow as a distribution."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+from tensorflow_probability.python.distributions import transformed_distribution
+
+from tfp_glow.bijectors.base import FlowBijector
+
+__all__ = ["Flow", "standard_normal"]
+
+tfb = tfp.bijectors
+tfd = tfp.distributions
+
+
+# TFP returns this class, too, for every bijector that is no CompositeTensor; its public twin
+# would hide the variables of Keras networks.
+class Flow(transformed_distribution._TransformedDistribution):
+    """The distribution of x = bijector.forward(z) with z drawn from a base distribution.
+
+        log p(x) = log p(z) + log|det dz/dx|,   z = bijector.inverse(x)     in nats
+
+    It is a TFP distribution like any other, whose methods also take `condition` where the
+    bijector takes one, and whose `sample` takes a temperature.
+
+    Args:
+      distribution: Base distribution of the latents z.
+      bijector: Map from latents to data, of this package or of TFP.
+      validate_args: As in TFP.
+      name: Name of the distribution.
+
+    Raises:
+      TypeError: If the arguments are no distribution and bijector.
+
+    Example:
+
+        bijector = Repeat(make_step, depth=8)
+        flow = Flow(standard_normal(2), bijector)
+        flow.initialize(x)
+        flow.log_prob(x), flow.sample(100, temperature=0.7, seed=1)
+    """
+
+    def __init__(
+        self,
+        distribution: tfd.Distribution,
+        bijector: tfb.Bijector,
+        *,
+        validate_args: bool = False,
+        name: str | None = None,
+    ):
+        parameters = dict(locals())
+        for argument, value, kind in (
+            ("distribution", distribution, tfd.Distribution),
+            ("bijector", bijector, tfb.Bijector),
+        ):
+            if not isinstance(value, kind):
+                raise TypeError(f"{argument} must be a {kind.__name__}. Received: {value!r}.")
+        super().__init__(
+            distribution,
+            bijector,
+            kwargs_split_fn=_to_bijector,
+            validate_args=validate_args,
+            parameters=parameters,
+            name=name or "Flow",
+        )
+        self._recipe = None
+
+    @property
+    def recipe(self) -> dict | None:
+        """Name and arguments of the function of `flows` that built this flow, if one did."""
+        return self._recipe
+
+    def remember_recipe(self, name: str, arguments: dict) -> None:
+        """Notes how to rebuild this flow; `flows` call it."""
+        self._recipe = self._no_dependency({"name": name, "arguments": arguments})
+
+    @property
+    def condition_shape(self) -> tuple[int, ...] | None:
+        """Event shape of the condition, None where the flow takes none."""
+        return getattr(self.bijector, "condition_shape", None)
+
+    @property
+    def initialized(self) -> bool:
+        """Whether data-dependent initialization has run wherever there is one."""
+        return getattr(self.bijector, "initialized", True)
+
+    def initialize(self, x, condition=None, *, force: bool = False):
+        """Sets the data-dependent parameters from a batch and returns its latents.
+
+        See `FlowBijector.initialize` for the arguments and errors.
+        """
+        x = self._checked_event(x)
+        if isinstance(self.bijector, FlowBijector):
+            return self.bijector.initialize(x, condition, force=force)
+        return self.encode(x, condition)
+
+    def encode(self, x, condition=None):
+        """The latents of data: z = bijector.inverse(x)."""
+        return self.bijector.inverse(self._checked_event(x), **_given(condition))
+
+    def decode(self, z, condition=None):
+        """The data of latents: x = bijector.forward(z)."""
+        return self.bijector.forward(z, **_given(condition))
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None) -> dict:
+        return super()._parameter_properties(dtype, num_classes)
+
+    def _call_sample_n(self, sample_shape, seed, temperature=1.0, condition=None):
+        """Draws from the base, scales by `temperature`, and generates."""
+        known = tf.get_static_value(temperature)
+        if known is not None and not known >= 0:
+            raise ValueError(f"temperature must be at least 0. Received: {known}.")
+        z = self._maybe_broadcast_distribution_batch_shape().sample(sample_shape, seed=seed)
+        # The product must not get between the latents and TFP's cache where it changes nothing.
+        if known is None or known != 1.0:
+            z *= tf.cast(temperature, z.dtype)
+        return self.bijector.forward(z, **_given(condition))
+
+    def _log_prob(self, x, **kwargs):
+        return super()._log_prob(self._checked_event(x), **kwargs)
+
+    def _checked_event(self, x):
+        x = tf.convert_to_tensor(x, dtype_hint=self.dtype)
+        if x.dtype != self.dtype:
+            raise TypeError(f"x must have dtype {self.dtype.name}. Received: {x.dtype.name}.")
+        ndims = self.event_shape.rank
+        if x.shape.rank is None or ndims is None:
+            return x
+        if x.shape.rank < ndims or not x.shape[x.shape.rank - ndims :].is_compatible_with(
+            self.event_shape
+        ):
+            raise ValueError(
+                f"x must have event shape {tuple(self.event_shape)} in its last dimensions. "
+                f"Received: shape {tuple(x.shape)}."
+            )
+        return x
+
+
+def standard_normal(event_shape: int | tuple[int, ...], dtype: str = "float32") -> tfd.Sample:
+    """The standard normal on events of that shape."""
+    zero = tf.zeros([], dtype)
+    return tfd.Sample(tfd.Normal(zero, zero + 1.0), event_shape, name="StandardNormal")
+
+
+def _given(condition) -> dict:
+    return {} if condition is None else {"condition": condition}
+
+
+def _to_bijector(kwargs: dict) -> tuple[dict, dict]:
+    """All keyword arguments of the distribution's methods are the bijector's."""
+    return {}, {k: v for k, v in kwargs.items() if v is not None}

@@ -1,0 +1,149 @@
+"""Glow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+
+from tfp_glow.bijectors import (
+    Chain,
+    Coupling,
+    FlowBijector,
+    GaussianPrior,
+    GlowStep,
+    MultiScale,
+    Repeat,
+    Squeeze,
+)
+from tfp_glow.bijectors.checks import check_choice, check_positive_int
+from tfp_glow.bijectors.laws import get_law
+from tfp_glow.bijectors.multiscale import factored_channels
+from tfp_glow.flow import Flow, standard_normal
+from tfp_glow.flows.recipe import recipe
+from tfp_glow.networks import GlowNetwork, ZeroConv2D
+
+__all__ = ["glow"]
+
+
+@recipe
+def glow(
+    image_shape: Sequence[int],
+    *,
+    levels: int = 3,
+    steps: int = 8,
+    hidden_channels: int = 128,
+    coupling: Literal["affine", "affine_exp", "additive"] = "affine",
+    conv: Literal["lu", "plain"] = "lu",
+    num_classes: int | None = None,
+    prior: Literal["learned", "standard"] = "learned",
+    factor_out: float = 0.5,
+    unroll: bool = False,
+    seed: int | None = None,
+    dtype: str = "float32",
+    network_dtype: str | None = None,
+) -> Flow:
+    """Glow, a multi-scale flow on images.
+
+    Each level squeezes 2x2 patches into channels, runs `steps` steps of flow (ActNorm,
+    invertible 1x1 convolution, coupling) and factors a part of its channels out, whose
+    Gaussian prior is read off the kept part. It expects data in about [-0.5, 0.5], as
+    `Dequantized` gives them; call `initialize` with a batch, or let `FlowModel.fit` do it.
+
+    Args:
+      image_shape: `(H, W, C)`; H and W divisible by 2**levels.
+      levels: Number of scales.
+      steps: Steps of flow at each scale.
+      hidden_channels: Width of the couplings' networks.
+      coupling: Law of the couplings; see `Coupling`.
+      conv: Parameterization of the 1x1 convolutions.
+      num_classes: Number of classes for a class-conditional prior at the top, or None.
+      prior: `"learned"` Gaussians, or `"standard"` normals for all latents.
+      factor_out: Fraction of the channels that leaves at each level but the last.
+      unroll: Whether to write the steps out instead of looping over them.
+      seed: Seed of all initial weights.
+      dtype: dtype of data, latents and log-dets.
+      network_dtype: Keras dtype or policy of the networks; `dtype` when omitted.
+
+    Returns:
+      A `Flow` on `[H, W, C]` with flat latents `[H * W * C]`.
+
+    Raises:
+      ValueError, TypeError: If an argument is out of its range, or the image cannot be halved
+        `levels` times.
+
+    Example:
+
+        flow = glow((32, 32, 3), levels=3, steps=32, hidden_channels=512)
+        flow.sample(16, temperature=0.7, seed=1)
+
+    References:
+      Kingma and Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions",
+      arXiv:1807.03039.
+    """
+    _check_arguments(image_shape, levels, num_classes, prior)
+    check_positive_int(steps, "steps")
+    check_positive_int(hidden_channels, "hidden_channels")
+    get_law(coupling)
+    seeds = _seeds(seed)
+    network_options = {"hidden_channels": hidden_channels, "dtype": network_dtype or dtype}
+
+    def make_step(shape):
+        *positions, channels = shape
+        kept = channels // 2
+        outputs = (channels - kept) * get_law(coupling).parameters_per_channel
+        network = GlowNetwork(
+            outputs, input_shape=(*positions, kept), seed=next(seeds), **network_options
+        )
+        return GlowStep(channels, network, law=coupling, conv=conv, seed=next(seeds), dtype=dtype)
+
+    blocks, (height, width, channels) = [], image_shape
+    for level in range(levels):
+        height, width, channels = height // 2, width // 2, channels * 4
+        shape = (height, width, channels)
+        parts = [Squeeze(2), Repeat(lambda s=shape: make_step(s), steps, unroll=unroll)]
+        last = level == levels - 1
+        if not last:
+            channels -= factored_channels(channels, factor_out)
+        if prior == "learned":
+            parts.append(
+                GaussianPrior(channels, num_classes=num_classes, dtype=dtype)
+                if last
+                else _split_prior(shape, channels, network_options["dtype"], dtype)
+            )
+        blocks.append(Chain(parts))
+    bijector = MultiScale(blocks, image_shape, factor_out=factor_out)
+    return Flow(standard_normal(int(np.prod(image_shape)), dtype), bijector, name="glow")
+
+
+def _split_prior(shape, kept, network_dtype, dtype) -> FlowBijector:
+    """The Gaussian prior of the factored channels given the kept ones, as a coupling."""
+    *positions, channels = shape
+    network = ZeroConv2D(2 * (channels - kept), 3, dtype=network_dtype)
+    network.build((None, *positions, kept))
+    return Coupling(network, law="affine_exp", kept=kept, event_ndims=3, dtype=dtype)
+
+
+def _seeds(seed: int | None) -> Iterator[int]:
+    """Independent seeds without end, all drawn from one."""
+    generator = np.random.default_rng(seed)
+    while True:
+        yield int(generator.integers(2**31))
+
+
+def _check_arguments(image_shape, levels, num_classes, prior) -> None:
+    check_positive_int(levels, "levels")
+    check_choice(prior, ("learned", "standard"), "prior")
+    if len(image_shape) != 3:
+        raise ValueError(f"image_shape must be (H, W, C). Received: {tuple(image_shape)}.")
+    height, width, _ = image_shape
+    if height % 2**levels or width % 2**levels:
+        raise ValueError(
+            f"image_shape must have sides divisible by 2**levels = {2**levels}. "
+            f"Received: {tuple(image_shape)} with levels={levels}."
+        )
+    if num_classes is not None and prior != "learned":
+        raise ValueError(
+            f"num_classes needs prior='learned', which carries the classes. Received: {prior!r}."
+        )

@@ -1,0 +1,89 @@
+"""Helpers for the flat latents of image flows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_glow.flow import Flow
+
+__all__ = ["interpolate", "join_levels", "split_levels"]
+
+
+def split_levels(flow: Flow, z) -> list:
+    """Splits latents `[..., D]` into the levels' parts `[..., h, w, c]`, finest first.
+
+    Args:
+      flow: A flow whose bijector is a `MultiScale`.
+      z: Its latents.
+
+    Raises:
+      TypeError: If the flow has no levels.
+      ValueError: If z has another size.
+
+    Example:
+
+        fine, coarse = split_levels(glow((8, 8, 1), levels=2), z)
+    """
+    shapes = _level_shapes(flow)
+    sizes = [math.prod(shape) for shape in shapes]
+    z = tf.convert_to_tensor(z)
+    if z.shape[-1] != sum(sizes):
+        raise ValueError(f"z must have {sum(sizes)} values. Received: shape {tuple(z.shape)}.")
+    parts = tf.split(z, sizes, axis=-1)
+    return [
+        tf.reshape(part, tf.concat([tf.shape(z)[:-1], shape], 0))
+        for part, shape in zip(parts, shapes, strict=True)
+    ]
+
+
+def join_levels(flow: Flow, parts) -> tf.Tensor:
+    """Joins the levels' parts into flat latents: the inverse of `split_levels`."""
+    shapes = _level_shapes(flow)
+    if [tuple(part.shape[-3:]) for part in parts] != list(shapes):
+        raise ValueError(
+            f"parts must have shapes {list(shapes)}. "
+            f"Received: {[tuple(part.shape) for part in parts]}."
+        )
+    flat = [
+        tf.reshape(part, tf.concat([tf.shape(part)[:-3], [math.prod(shape)]], 0))
+        for part, shape in zip(parts, shapes, strict=True)
+    ]
+    return tf.concat(flat, -1)
+
+
+def interpolate(flow: Flow, start, end, *, steps: int = 8, condition=None):
+    """Decodes `steps` latents on the straight line from one image to another.
+
+    Args:
+      flow: The flow.
+      start: Image `[..., H, W, C]` in the flow's own range.
+      end: Image of the same shape.
+      steps: Number of images, both ends included.
+      condition: What both images are conditioned on, where the flow takes a condition.
+
+    Returns:
+      Images `[steps, ..., H, W, C]`.
+
+    Raises:
+      ValueError: If `steps` is below 2.
+
+    Example:
+
+        frames = interpolate(flow, faces[0], faces[1], steps=10)
+    """
+    if steps < 2:
+        raise ValueError(f"steps must be at least 2. Received: {steps}.")
+    z_start, z_end = flow.encode(start, condition), flow.encode(end, condition)
+    weights = tf.constant(np.linspace(0.0, 1.0, steps), z_start.dtype)
+    weights = tf.reshape(weights, [steps] + [1] * z_start.shape.rank)
+    return flow.decode((1 - weights) * z_start + weights * z_end, condition)
+
+
+def _level_shapes(flow: Flow) -> tuple:
+    shapes = getattr(getattr(flow, "bijector", None), "level_shapes", None)
+    if shapes is None:
+        raise TypeError(f"flow must have a MultiScale bijector. Received: {flow!r}.")
+    return shapes

@@ -1,0 +1,159 @@
+"""A distribution as a Keras model."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_glow.config import from_config, to_config
+from tfp_glow.dequantization import Dequantized
+from tfp_glow.tracking import check_all_tracked
+
+__all__ = ["FlowModel"]
+
+tfd = tfp.distributions
+
+
+@keras.saving.register_keras_serializable("tfp_glow")
+class FlowModel(keras.Model):
+    """Fits a distribution by maximum likelihood with `compile` and `fit`.
+
+    The loss is the mean of -log p(x), in nats, or of the bits per dimension for `Dequantized`,
+    which it also reports as `bits_per_dim`. In `fit(x, y)`, `y` is what x is conditioned on.
+    `predict` gives log p(x) in nats, of each example. The first batch initializes what is
+    set from data, before the first step.
+
+    Args:
+      distribution: A TFP distribution with variables: a `Flow`, `Dequantized`, or any other.
+      name: Name of the model.
+
+    Raises:
+      TypeError: If `distribution` is no distribution.
+      ValueError: If it has no variables to train, or uses variables that TFP cannot see; if
+        `class_weight` is given to `fit`.
+
+    Example:
+
+        model = FlowModel(Dequantized(flows.glow((8, 8, 1), levels=2), num_bins=17))
+        model.compile(keras.optimizers.Adamax(1e-3))
+        model.fit(digits, batch_size=64, epochs=10)
+    """
+
+    def __init__(self, distribution: tfd.Distribution, *, name: str | None = None):
+        if not isinstance(distribution, tfd.Distribution):
+            raise TypeError(f"distribution must be a tfd.Distribution. Received: {distribution!r}.")
+        # Autocasting would hand half-precision inputs to the distribution.
+        super().__init__(name=name, dtype="float32", autocast=False)
+        self._distribution = distribution
+        # Keras variables over the distribution's own: one storage, seen from both sides.
+        self.views = [
+            keras.Variable(
+                v, dtype=v.dtype.name, trainable=v.trainable, autocast=False, name=_flat_name(v)
+            )
+            for v in distribution.variables
+        ]
+        self.bits_per_dim = None
+        if isinstance(distribution, Dequantized):
+            self.bits_per_dim = keras.metrics.Mean(name="bits_per_dim")
+        self.built = True
+
+    @property
+    def distribution(self) -> tfd.Distribution:
+        """The distribution that the model trains."""
+        return self._distribution
+
+    def call(self, inputs):
+        """log p(x) in nats; `inputs` is x, or the pair of x and its condition."""
+        x, condition = inputs if isinstance(inputs, tuple) else (inputs, None)
+        kwargs = {} if condition is None else {"condition": condition}
+        with tf.GradientTape() as tape:
+            log_prob = self._distribution.log_prob(x, **kwargs)
+        if not tf.distribute.has_strategy():
+            check_all_tracked(tape.watched_variables(), self._distribution.variables)
+        return log_prob
+
+    def initialize(self, x, condition=None, *, force: bool = False) -> None:
+        """Sets the data-dependent parameters from a batch; see `Flow.initialize`."""
+        initialize = getattr(self._distribution, "initialize", None)
+        if initialize is not None:
+            initialize(x, condition, force=force)
+
+    def fit(self, x=None, y=None, batch_size=None, *args, class_weight=None, **kwargs):
+        """As `keras.Model.fit`; `y` is the condition."""
+        if class_weight is not None:
+            raise ValueError(
+                "class_weight has no meaning for a density model. Pass sample_weight to weigh "
+                f"examples. Received: class_weight={class_weight!r}."
+            )
+        if not self._distribution.trainable_variables:
+            self._explain_missing_variables()
+        if not getattr(self._distribution, "initialized", True):
+            self.initialize(*first_batch(x, y, batch_size or 32))
+        return super().fit(x, y, batch_size, *args, **kwargs)
+
+    def train_step(self, data):
+        return super().train_step(_condition_as_input(data))
+
+    def test_step(self, data):
+        return super().test_step(_condition_as_input(data))
+
+    def predict_step(self, data):
+        return super().predict_step(_condition_as_input(data))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The mean negative log-likelihood, divided by the number of replicas."""
+        loss = -y_pred
+        if self.bits_per_dim is not None:
+            loss = self._distribution.to_bits_per_dim(y_pred)
+            self.bits_per_dim.update_state(loss, sample_weight)
+        if sample_weight is not None:
+            loss *= tf.cast(sample_weight, loss.dtype)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return tf.reduce_mean(loss) / replicas
+
+    def get_config(self) -> dict:
+        return {"distribution": to_config(self._distribution), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict) -> FlowModel:
+        return cls(from_config(config["distribution"]), name=config["name"])
+
+    def _explain_missing_variables(self) -> None:
+        shape = self._distribution.event_shape
+        if shape.is_fully_defined() and self.distribution.dtype.is_floating:
+            self(tf.zeros([1, *shape], self._distribution.dtype))  # Names hidden variables.
+        raise ValueError(
+            f"distribution has no trainable variables. Received: {self._distribution!r}."
+        )
+
+
+def first_batch(x, y, batch_size: int):
+    """A batch of the data given to `fit` and its condition: a random one of arrays."""
+    if isinstance(x, tf.data.Dataset):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(next(iter(x)))
+    elif isinstance(x, keras.utils.PyDataset):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(x[0])
+    elif not (tf.is_tensor(x) or isinstance(x, np.ndarray | list | tuple)):
+        raise TypeError(
+            "The first batch of a generator cannot be read twice. Call model.initialize(batch) "
+            f"before fit, or pass an array or a tf.data.Dataset. Received: x of type {type(x)}."
+        )
+    else:
+        size = len(x)
+        rows = np.random.default_rng(0).permutation(size)[:batch_size]
+        x = tf.gather(tf.convert_to_tensor(x), rows)
+        y = None if y is None else tf.gather(tf.convert_to_tensor(y), rows)
+    if tf.shape(x)[0] == 0:
+        raise ValueError("x must hold at least one example. Received: an empty data set.")
+    return x, y
+
+
+def _condition_as_input(data):
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    return (x if y is None else (x, y)), None, sample_weight
+
+
+def _flat_name(variable: tf.Variable) -> str:
+    return variable.name.split(":")[0].replace("/", "_")

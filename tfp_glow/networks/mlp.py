@@ -1,0 +1,107 @@
+"""A multilayer perceptron for couplings on vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["MLP"]
+
+
+class MLP(keras.layers.Layer):
+    """Dense layers with an activation between them; the last starts at zero.
+
+    Args:
+      channels: Size of the output.
+      hidden_units: Size of each hidden layer.
+      activation: A Keras activation.
+      input_shape: `(size,)` of the input; builds the network.
+      condition_size: Size of the condition vector, which is concatenated to the input, or None.
+      seed: Seed of the initial weights.
+      dtype: Keras dtype or policy.
+      name: Name of the layer.
+
+    Call with `[..., size]`, or with the list of that and a condition `[..., condition_size]`
+    whose leading dimensions broadcast. Returns `[..., channels]`.
+
+    Raises:
+      ValueError: If a size is not positive.
+
+    Example:
+
+        network = MLP(4, hidden_units=(64, 64), input_shape=(2,), seed=0)
+        network(tf.zeros([8, 2]))     # [8, 4]
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        hidden_units: Sequence[int] = (64, 64),
+        activation: str = "relu",
+        input_shape: tuple[int],
+        condition_size: int | None = None,
+        seed: int | None = None,
+        dtype: str = "float32",
+        name: str | None = None,
+    ):
+        super().__init__(dtype=dtype, name=name)
+        if channels < 1 or any(units < 1 for units in hidden_units):
+            raise ValueError(
+                "channels and hidden_units must be at least 1. "
+                f"Received: {channels} and {tuple(hidden_units)}."
+            )
+        self._config = {
+            "channels": channels,
+            "hidden_units": list(hidden_units),
+            "activation": activation,
+            "input_shape": tuple(input_shape),
+            "condition_size": condition_size,
+            "seed": seed,
+        }
+        seeds = np.random.SeedSequence(seed).generate_state(len(hidden_units)).tolist()
+        self.hidden = [
+            keras.layers.Dense(
+                units,
+                activation,
+                kernel_initializer=keras.initializers.HeNormal(seed=layer_seed),
+                dtype=self.dtype_policy,
+            )
+            for units, layer_seed in zip(hidden_units, seeds, strict=True)
+        ]
+        self.last = keras.layers.Dense(
+            channels, kernel_initializer="zeros", dtype=self.dtype_policy
+        )
+        size = input_shape[-1] + (condition_size or 0)
+        for layer in (*self.hidden, self.last):
+            layer.build((None, size))
+            size = layer.units
+        self.built = True
+
+    def call(self, inputs):
+        x = inputs if tf.is_tensor(inputs) else self._concatenated(*inputs)
+        for layer in self.hidden:
+            x = layer(x)
+        return self.last(x)
+
+    def _concatenated(self, x, condition):
+        shape = tf.concat([tf.shape(x)[:-1], tf.shape(condition)[-1:]], 0)
+        condition = tf.broadcast_to(tf.cast(condition, x.dtype), shape)
+        return tf.concat([x, condition], -1)
+
+    def get_config(self) -> dict:
+        return {
+            **self._config,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> MLP:
+        config = dict(config)
+        if isinstance(config["dtype"], dict):
+            config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
+        return cls(**{**config, "input_shape": tuple(config["input_shape"])})

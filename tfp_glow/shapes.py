@@ -1,0 +1,34 @@
+"""Leading dimensions folded into one, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+__all__ = ["with_one_batch_dimension"]
+
+
+def with_one_batch_dimension(function: Callable, value, event_ndims: int, condition=None):
+    """Calls `function` on `[batch, *event]` and restores `value`'s leading dimensions.
+
+    A condition `[..., k]` is broadcast to those leading dimensions first. Keras layers with
+    a fixed rank, such as convolutions, thus work on any number of leading dimensions.
+    """
+    batch_ndims = value.shape.rank - event_ndims
+    batch = tf.shape(value)[:batch_ndims]
+    inputs = [_fold(value, batch_ndims)]
+    if condition is not None:
+        condition = tf.broadcast_to(condition, tf.concat([batch, tf.shape(condition)[-1:]], 0))
+        inputs.append(_fold(condition, batch_ndims))
+    output = tf.convert_to_tensor(function(inputs[0] if condition is None else inputs))
+    if batch_ndims == 1:
+        return output
+    unfolded = tf.reshape(output, tf.concat([batch, tf.shape(output)[1:]], 0))
+    return tf.ensure_shape(unfolded, value.shape[:batch_ndims].concatenate(output.shape[1:]))
+
+
+def _fold(value, batch_ndims: int):
+    if batch_ndims == 1:
+        return value
+    return tf.reshape(value, [-1, *value.shape[batch_ndims:]])

@@ -329,10 +329,10 @@ def transform(
 
 def broadcast_batch(log_det, value, event_ndims: int):
     """Broadcasts a log-det to the batch shape of `value`, keeping what is known statically."""
+    # An addition, because XLA cannot differentiate tf.broadcast_to to a dynamic shape in a loop.
     batch_ndims = value.shape.rank - event_ndims
-    log_det = tf.cast(log_det, value.dtype)
-    log_det = tf.broadcast_to(log_det, tf.shape(value)[:batch_ndims])
-    return tf.ensure_shape(log_det, value.shape[:batch_ndims])
+    zeros = tf.zeros(tf.shape(value)[:batch_ndims], value.dtype)
+    return tf.ensure_shape(zeros + tf.cast(log_det, value.dtype), value.shape[:batch_ndims])
 
 
 def _flags_of(part) -> list:

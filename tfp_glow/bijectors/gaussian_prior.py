@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfp_glow.bijectors.base import FlowBijector
 from tfp_glow.bijectors.checks import check_channels, check_positive_int
+from tfp_glow.shapes import apply_matrix
 
 __all__ = ["GaussianPrior"]
 
@@ -97,7 +98,7 @@ class GaussianPrior(FlowBijector):
 
     def _log_det(self, value, log_scale):
         axes = list(range(-self.forward_min_event_ndims, 0))
-        return tf.reduce_sum(tf.broadcast_to(log_scale, tf.shape(value)), axes)
+        return tf.reduce_sum(log_scale + tf.zeros_like(value), axes)
 
     def _one_hot(self, condition):
         """`[..., num_classes]`, with NaN for ids out of range."""
@@ -120,6 +121,6 @@ class GaussianPrior(FlowBijector):
 
 def _row_of_class(one_hot, table, positions: list[int]):
     """The class's row of a table `[num_classes, channels]`, as `[..., 1, 1, channels]`."""
-    row = tf.tensordot(one_hot, tf.convert_to_tensor(table), axes=1)
+    row = apply_matrix(tf.transpose(table), one_hot)
     shape = tf.shape(row)
     return tf.reshape(row, tf.concat([shape[:-1], positions, shape[-1:]], 0))

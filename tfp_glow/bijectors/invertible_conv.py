@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfp_glow.bijectors.base import FlowBijector
 from tfp_glow.bijectors.checks import check_channels, check_choice, check_positive_int
+from tfp_glow.shapes import apply_matrix
 
 __all__ = ["Invertible1x1Conv"]
 
@@ -95,8 +96,7 @@ class Invertible1x1Conv(FlowBijector):
 
     def _mix(self, value, matrix, log_det):
         check_channels(value, self._channels, self.name)
-        mixed = tf.tensordot(value, matrix, axes=[[-1], [1]])
-        return tf.ensure_shape(mixed, value.shape), self.full_log_det(value, log_det)
+        return apply_matrix(matrix, value), self.full_log_det(value, log_det)
 
     def _matrix(self):
         if self._parameterization == "plain":

@@ -1,0 +1,128 @@
+"""Every exported bijector, with what the contract test needs to hold it to the contract.
+
+A new bijector gets one entry here and nothing else; `test_contract.py` fails without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_glow import bijectors as tgb
+from tfp_glow.networks import MLP, GlowNetwork
+
+tfb = tfp.bijectors
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How to build a bijector in a dtype, and the event shape of its data."""
+
+    kind: type
+    make: Callable[[str], tgb.FlowBijector]
+    event_shape: tuple[int, ...]
+    condition: Callable[[tuple[int, ...], str], tf.Tensor] | None = None
+
+
+def mlp(channels: int, size: int, dtype: str, **kwargs) -> MLP:
+    return MLP(
+        channels, hidden_units=(8,), activation="tanh", input_shape=(size,), dtype=dtype, **kwargs
+    )
+
+
+def conv(channels: int, shape: tuple[int, int, int], dtype: str) -> GlowNetwork:
+    return GlowNetwork(channels, hidden_channels=4, input_shape=shape, seed=0, dtype=dtype)
+
+
+def vector_step(dtype: str, **kwargs) -> tgb.GlowStep:
+    network = mlp(4, 2, dtype, condition_size=3 if kwargs else None)
+    return tgb.GlowStep(4, network, event_ndims=1, seed=1, dtype=dtype, **kwargs)
+
+
+def image_step(dtype: str, **kwargs) -> tgb.GlowStep:
+    return tgb.GlowStep(4, conv(4, (2, 2, 2), dtype), seed=2, dtype=dtype, **kwargs)
+
+
+def multiscale(dtype: str, num_classes: int | None = None) -> tgb.MultiScale:
+    prior = tgb.Coupling(
+        conv(4, (2, 2, 2), dtype), law="affine_exp", kept=2, event_ndims=3, dtype=dtype
+    )
+    first = tgb.Chain([tgb.Squeeze(2), image_step(dtype), prior])
+    top = tgb.GaussianPrior(8, num_classes=num_classes, dtype=dtype)
+    return tgb.MultiScale([first, tgb.Chain([tgb.Squeeze(2), top])], (4, 4, 1))
+
+
+def features(batch: tuple[int, ...], dtype: str) -> tf.Tensor:
+    return tf.cast(tf.reshape(tf.range(tf.reduce_prod([*batch, 3])), [*batch, 3]) % 5, dtype) / 5
+
+
+def classes(batch: tuple[int, ...], dtype: str) -> tf.Tensor:
+    return tf.reshape(tf.range(tf.reduce_prod([1, *batch])) % 3, batch)
+
+
+def coupling(law: str, dtype: str, **kwargs) -> tgb.Coupling:
+    outputs = {"additive": 1, "affine": 2, "affine_exp": 2}[law] * 3
+    condition_size = 3 if "condition_shape" in kwargs else None
+    network = mlp(outputs, 2, dtype, condition_size=condition_size)
+    return tgb.Coupling(network, law=law, dtype=dtype, **kwargs)
+
+
+REGISTRY: dict[str, Entry] = {
+    "ActNorm": Entry(tgb.ActNorm, lambda d: tgb.ActNorm(3, dtype=d), (3,)),
+    "Chain": Entry(
+        tgb.Chain,
+        lambda d: tgb.Chain([tgb.ActNorm(4, dtype=d), tfb.Softplus(), coupling_of_four(d)]),
+        (4,),
+    ),
+    "Coupling-additive": Entry(tgb.Coupling, lambda d: coupling("additive", d), (5,)),
+    "Coupling-affine": Entry(tgb.Coupling, lambda d: coupling("affine", d), (5,)),
+    "Coupling-affine_exp": Entry(tgb.Coupling, lambda d: coupling("affine_exp", d), (5,)),
+    "Coupling-condition": Entry(
+        tgb.Coupling, lambda d: coupling("affine", d, condition_shape=(3,)), (5,), features
+    ),
+    "Coupling-image": Entry(
+        tgb.Coupling,
+        lambda d: tgb.Coupling(conv(2, (2, 2, 1), d), event_ndims=3, dtype=d),
+        (2, 2, 2),
+    ),
+    "GaussianPrior": Entry(tgb.GaussianPrior, lambda d: tgb.GaussianPrior(2, dtype=d), (2, 2, 2)),
+    "GaussianPrior-classes": Entry(
+        tgb.GaussianPrior,
+        lambda d: tgb.GaussianPrior(2, num_classes=3, dtype=d),
+        (2, 2, 2),
+        classes,
+    ),
+    "GlowStep": Entry(tgb.GlowStep, image_step, (2, 2, 4)),
+    "GlowStep-vector": Entry(tgb.GlowStep, vector_step, (4,)),
+    "Invertible1x1Conv-lu": Entry(
+        tgb.Invertible1x1Conv, lambda d: tgb.Invertible1x1Conv(4, seed=0, dtype=d), (4,)
+    ),
+    "Invertible1x1Conv-plain": Entry(
+        tgb.Invertible1x1Conv,
+        lambda d: tgb.Invertible1x1Conv(4, parameterization="plain", seed=0, dtype=d),
+        (2, 2, 4),
+    ),
+    "MultiScale": Entry(tgb.MultiScale, multiscale, (4, 4, 1)),
+    "MultiScale-classes": Entry(
+        tgb.MultiScale, lambda d: multiscale(d, num_classes=3), (4, 4, 1), classes
+    ),
+    "Repeat": Entry(tgb.Repeat, lambda d: tgb.Repeat(lambda: image_step(d), 3), (2, 2, 4)),
+    "Repeat-condition": Entry(
+        tgb.Repeat,
+        lambda d: tgb.Repeat(lambda: vector_step(d, condition_shape=(3,)), 3),
+        (4,),
+        features,
+    ),
+    "Repeat-unroll": Entry(
+        tgb.Repeat, lambda d: tgb.Repeat(lambda: vector_step(d), 3, unroll=True), (4,)
+    ),
+    "Squeeze": Entry(tgb.Squeeze, lambda d: tgb.Squeeze(2), (4, 2, 3)),
+    "Squeeze-3": Entry(tgb.Squeeze, lambda d: tgb.Squeeze(3), (3, 6, 1)),
+}
+
+
+def coupling_of_four(dtype: str) -> tgb.Coupling:
+    return tgb.Coupling(mlp(4, 2, dtype), dtype=dtype)

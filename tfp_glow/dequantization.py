@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors.checks import check_positive_int
+from tfp_glow.flow import stateless_seed
 
 __all__ = ["Dequantized"]
 
@@ -89,7 +90,7 @@ class Dequantized(tfd.Distribution):
         """y = (x + u) / num_bins - 0.5 with u uniform in [0, 1)."""
         x = self._checked_integers(x)
         dtype = self._flow.dtype
-        stateless = tfp.random.sanitize_seed(seed, salt="dequantize")
+        stateless = tfp.random.sanitize_seed(stateless_seed(seed), salt="dequantize")
         noise = tf.random.stateless_uniform(tf.shape(x), stateless, dtype=dtype)
         y = (tf.cast(x, dtype) + noise) / self._num_bins - 0.5
         # No error can be raised in compiled code; an integer out of range is NaN there.

@@ -8,7 +8,7 @@ from tensorflow_probability.python.distributions import transformed_distribution
 
 from tfp_glow.bijectors.base import FlowBijector
 
-__all__ = ["Flow", "standard_normal"]
+__all__ = ["Flow", "stateless_seed", "standard_normal"]
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
@@ -112,7 +112,8 @@ class Flow(transformed_distribution._TransformedDistribution):
         known = tf.get_static_value(temperature)
         if known is not None and not known >= 0:
             raise ValueError(f"temperature must be at least 0. Received: {known}.")
-        z = self._maybe_broadcast_distribution_batch_shape().sample(sample_shape, seed=seed)
+        base = self._maybe_broadcast_distribution_batch_shape()
+        z = base.sample(sample_shape, seed=stateless_seed(seed))
         # The product must not get between the latents and TFP's cache where it changes nothing.
         if known is None or known != 1.0:
             z *= tf.cast(temperature, z.dtype)
@@ -142,6 +143,11 @@ def standard_normal(event_shape: int | tuple[int, ...], dtype: str = "float32") 
     """The standard normal on events of that shape."""
     zero = tf.zeros([], dtype)
     return tfd.Sample(tfd.Normal(zero, zero + 1.0), event_shape, name="StandardNormal")
+
+
+def stateless_seed(seed):
+    """A seed that gives the same numbers at every call, where TFP's ints do not in eager mode."""
+    return tf.constant([seed, 0], tf.int32) if isinstance(seed, int) else seed
 
 
 def _given(condition) -> dict:

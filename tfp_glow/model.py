@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+import tempfile
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -9,7 +13,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow.config import from_config, to_config
 from tfp_glow.dequantization import Dequantized
-from tfp_glow.tracking import check_all_tracked
+from tfp_glow.tracking import variables_all_tracked
 
 __all__ = ["FlowModel"]
 
@@ -68,11 +72,8 @@ class FlowModel(keras.Model):
         """log p(x) in nats; `inputs` is x, or the pair of x and its condition."""
         x, condition = inputs if isinstance(inputs, tuple) else (inputs, None)
         kwargs = {} if condition is None else {"condition": condition}
-        with tf.GradientTape() as tape:
-            log_prob = self._distribution.log_prob(x, **kwargs)
-        if not tf.distribute.has_strategy():
-            check_all_tracked(tape.watched_variables(), self._distribution.variables)
-        return log_prob
+        with variables_all_tracked(self._distribution):
+            return self._distribution.log_prob(x, **kwargs)
 
     def initialize(self, x, condition=None, *, force: bool = False) -> None:
         """Sets the data-dependent parameters from a batch; see `Flow.initialize`."""
@@ -82,6 +83,7 @@ class FlowModel(keras.Model):
 
     def fit(self, x=None, y=None, batch_size=None, *args, class_weight=None, **kwargs):
         """As `keras.Model.fit`; `y` is the condition."""
+        _check_weights_reach_the_loss(y, kwargs.get("sample_weight"))
         if class_weight is not None:
             raise ValueError(
                 "class_weight has no meaning for a density model. Pass sample_weight to weigh "
@@ -92,6 +94,11 @@ class FlowModel(keras.Model):
         if not getattr(self._distribution, "initialized", True):
             self.initialize(*first_batch(x, y, batch_size or 32))
         return super().fit(x, y, batch_size, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        """As `keras.Model.evaluate`; `y` is the condition."""
+        _check_weights_reach_the_loss(y, sample_weight)
+        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
     def train_step(self, data):
         return super().train_step(_condition_as_input(data))
@@ -112,6 +119,17 @@ class FlowModel(keras.Model):
             loss *= tf.cast(sample_weight, loss.dtype)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         return tf.reduce_mean(loss) / replicas
+
+    def save(self, filepath, overwrite: bool = True, **kwargs) -> None:
+        """As `keras.Model.save`; the file is written whole or not at all."""
+        target = pathlib.Path(filepath)
+        self.get_config()  # Raises before anything is written.
+        if target.exists() and not overwrite:
+            raise ValueError(f"filepath exists and overwrite is False. Received: {filepath!r}.")
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            whole = pathlib.Path(folder) / target.name
+            super().save(whole, **kwargs)
+            os.replace(whole, target)
 
     def get_config(self) -> dict:
         return {"distribution": to_config(self._distribution), "name": self.name}
@@ -148,6 +166,15 @@ def first_batch(x, y, batch_size: int):
     if tf.shape(x)[0] == 0:
         raise ValueError("x must hold at least one example. Received: an empty data set.")
     return x, y
+
+
+def _check_weights_reach_the_loss(y, sample_weight) -> None:
+    """Keras drops the weights of arrays without y, which must not go unnoticed."""
+    if y is None and sample_weight is not None:
+        raise ValueError(
+            "sample_weight needs y, without which Keras does not pass it on. For a flow without a "
+            "condition, pass a tf.data.Dataset of (x, None, sample_weight)."
+        )
 
 
 def _condition_as_input(data):

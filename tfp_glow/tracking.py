@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
+from tensorflow.python.eager.record import VariableWatcher
 
-__all__ = ["Tracked", "check_all_tracked"]
+__all__ = ["Tracked", "variables_all_tracked"]
 
 
 class Tracked(tf.Module):
@@ -65,11 +67,18 @@ def _check_built(network) -> None:
         )
 
 
-def check_all_tracked(used: Sequence[tf.Variable], tracked: Sequence[tf.Variable]) -> None:
-    """Raises ValueError where a distribution uses variables that `tf.Module` does not see."""
-    known = {id(v) for v in tracked}
-    hidden = [v.name for v in used if id(v) not in known]
-    if hidden:
+@contextlib.contextmanager
+def variables_all_tracked(module: tf.Module) -> Iterator[None]:
+    """Raises ValueError where the code inside uses variables that `tf.Module` does not see.
+
+    A gradient tape would tell the same, but makes TensorFlow prepare loops for gradients of
+    gradients, at several times the cost of tracing them.
+    """
+    with VariableWatcher() as watcher:
+        yield
+    known = {id(v) for v in module.variables}
+    hidden = [v.name for v in watcher.watched_variables() if id(v) not in known]
+    if hidden and not tf.distribute.has_strategy():
         raise ValueError(
             f"The distribution uses the variables {hidden}, which tf.Module does not see in it: "
             "they would not be trained or saved. Wrap the Keras network they belong to, as in "

@@ -197,7 +197,14 @@ class FlowBijector(tfb.Bijector):
             raise ValueError(
                 f"x must be finite. Received: NaN or infinity in data for {self.name}."
             )
-        return self._initialize(x, self._checked_condition(condition))
+        # Assigned at the end, so that an error on the way leaves nothing half-initialized.
+        with keras.StatelessScope() as scope:
+            z = self._initialize(x, self._checked_condition(condition))
+        for variable in self.keras_variables:
+            value = scope.get_current_value(variable)
+            if value is not None:
+                variable.assign(value)
+        return z
 
     def forward_and_log_det(self, z, condition=None, *, event_ndims: int | None = None):
         """Returns `(x, log|det dx/dz|)` of one pass."""

@@ -24,7 +24,7 @@ class _PaddedConv2D(keras.layers.Layer):
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_initializer = kernel_initializer
 
     def build(self, input_shape) -> None:
         size = (self.kernel_size, self.kernel_size)
@@ -62,13 +62,22 @@ class _PaddedConv2D(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.filters)
 
+    def get_config(self) -> dict:
+        sizes = {"filters": self.filters, "kernel_size": self.kernel_size}
+        return {**super().get_config(), **sizes}
 
+
+@keras.saving.register_keras_serializable("tfp_glow")
 class ActNormConv2D(_PaddedConv2D):
     """A convolution followed by activation normalization: (conv(x) + bias) * exp(log_scale).
 
     `initialize` sets bias and scale so that every channel of the output has zero mean and
     unit standard deviation on the batch given.
     """
+
+    def __init__(self, filters: int, kernel_size: int, *, seed: int | None = None, **kwargs):
+        initializer = keras.initializers.RandomNormal(stddev=0.05, seed=seed)
+        super().__init__(filters, kernel_size, initializer, **kwargs)
 
     def call(self, x):
         return self._convolve(x, tf.exp(self.log_scale))
@@ -82,16 +91,18 @@ class ActNormConv2D(_PaddedConv2D):
         return self(x)
 
 
+@keras.saving.register_keras_serializable("tfp_glow")
 class ZeroConv2D(_PaddedConv2D):
     """A convolution that starts at zero: (conv(x) + bias) * exp(3 log_scale)."""
 
     def __init__(self, filters: int, kernel_size: int, **kwargs):
-        super().__init__(filters, kernel_size, "zeros", **kwargs)
+        super().__init__(filters, kernel_size, keras.initializers.Zeros(), **kwargs)
 
     def call(self, x):
         return self._convolve(x, tf.exp(3.0 * tf.convert_to_tensor(self.log_scale)))
 
 
+@keras.saving.register_keras_serializable("tfp_glow")
 class GlowNetwork(keras.layers.Layer):
     """The coupling network of Glow: 3x3, 1x1 and 3x3 convolutions with ReLU between.
 
@@ -149,15 +160,15 @@ class GlowNetwork(keras.layers.Layer):
         }
         first, second, third = np.random.SeedSequence(seed).generate_state(3).tolist()
         options = {"dtype": self.dtype_policy}
-        self.first = ActNormConv2D(hidden_channels, 3, _gaussian(first), name="first", **options)
-        self.second = ActNormConv2D(hidden_channels, 1, _gaussian(second), name="second", **options)
+        self.first = ActNormConv2D(hidden_channels, 3, seed=first, name="first", **options)
+        self.second = ActNormConv2D(hidden_channels, 1, seed=second, name="second", **options)
         self.last = ZeroConv2D(channels, 3, name="last", **options)
         self.embed = None
         if condition_size is not None:
             self.embed = keras.layers.Dense(
                 hidden_channels,
                 use_bias=False,
-                kernel_initializer=_gaussian(third),
+                kernel_initializer=keras.initializers.RandomNormal(stddev=0.05, seed=third),
                 name="embed",
                 **options,
             )
@@ -217,7 +228,3 @@ class GlowNetwork(keras.layers.Layer):
         if isinstance(config["dtype"], dict):
             config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
         return cls(**{**config, "input_shape": tuple(config["input_shape"])})
-
-
-def _gaussian(seed: int) -> keras.initializers.Initializer:
-    return keras.initializers.RandomNormal(stddev=0.05, seed=seed)

@@ -11,6 +11,7 @@ import tensorflow as tf
 __all__ = ["MLP"]
 
 
+@keras.saving.register_keras_serializable("tfp_glow")
 class MLP(keras.layers.Layer):
     """Dense layers with an activation between them; the last starts at zero.
 

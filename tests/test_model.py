@@ -1,0 +1,342 @@
+"""FlowModel: every way that Keras trains, evaluates, saves and restores."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tfp_glow as tg
+from tests.helpers import normal, randomize
+from tfp_glow import bijectors as tgb
+
+tfb, tfd = tfp.bijectors, tfp.distributions
+
+IMAGES = np.random.default_rng(0).integers(0, 4, [23, 4, 4, 1]).astype("uint8")
+CLASSES = np.arange(23, dtype="int32") % 3
+
+
+def image_model(num_classes: int | None = 3) -> tg.FlowModel:
+    flow = tg.flows.glow(
+        (4, 4, 1), levels=2, steps=2, hidden_channels=4, num_classes=num_classes, seed=0
+    )
+    return tg.FlowModel(tg.Dequantized(flow, 4))
+
+
+def vector_model(law: str = "affine") -> tg.FlowModel:
+    network = tg.networks.MLP(4, hidden_units=(8,), input_shape=(2,), seed=0)
+    bijector = tgb.Chain([tgb.ActNorm(4), tgb.Coupling(network, law=law)])
+    return tg.FlowModel(tg.Flow(tg.standard_normal(4), bijector))
+
+
+VECTORS = 1.0 + 2.0 * np.random.default_rng(1).standard_normal([50, 4]).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[tg.FlowModel, dict]:
+    """A class-conditional model of images after two epochs with a ragged last batch."""
+    model = image_model()
+    model.compile(keras.optimizers.Adamax(1e-2))
+    validation = (IMAGES[:5], CLASSES[:5])
+    history = model.fit(
+        IMAGES, CLASSES, batch_size=8, epochs=2, validation_data=validation, verbose=0
+    )
+    return model, history.history
+
+
+def densities(model: tg.FlowModel) -> np.ndarray:
+    flow = model.distribution.flow
+    y = (tf.cast(IMAGES[:5], tf.float32) + 0.5) / 4 - 0.5
+    return flow.log_prob(y, condition=CLASSES[:5]).numpy()
+
+
+def test_fit_reports_bits_per_dim_and_initializes(fitted):
+    model, history = fitted
+    assert set(history) == {"loss", "bits_per_dim", "val_loss", "val_bits_per_dim"}
+    np.testing.assert_allclose(history["loss"], history["bits_per_dim"], rtol=1e-5)
+    assert history["loss"][1] < history["loss"][0]
+    assert model.distribution.initialized
+
+
+def test_evaluate_and_predict_agree_with_the_distribution(fitted):
+    model, _ = fitted
+    log_prob = model.predict((IMAGES, CLASSES), batch_size=8, verbose=0)
+    result = model.evaluate(IMAGES, CLASSES, batch_size=8, verbose=0, return_dict=True)
+    assert log_prob.shape == (23,)
+    bits = -log_prob.mean() / (16 * np.log(2))
+    # Two draws of the dequantization noise.
+    np.testing.assert_allclose(result["bits_per_dim"], bits, rtol=0.1)
+
+
+def test_loss_is_bits_per_dim_of_the_bound(fitted):
+    model, _ = fitted
+    distribution = model.distribution
+    kwargs = {"condition": CLASSES[:5], "seed": 3}
+    y = distribution.dequantize(IMAGES[:5], seed=3)
+    log_p = distribution.flow.log_prob(y, condition=CLASSES[:5])
+    expected = (np.log(4) * 16 - log_p) / (16 * np.log(2))
+    np.testing.assert_allclose(distribution.bits_per_dim(IMAGES[:5], **kwargs), expected, rtol=1e-5)
+
+
+def test_keras_file_round_trip_resumes_the_optimizer(fitted, tmp_path):
+    model, _ = fitted
+    path = str(tmp_path / "model.keras")
+    model.save(path)
+    loaded = keras.saving.load_model(path)
+    assert loaded.get_config() == model.get_config()
+    assert loaded.distribution.initialized
+    np.testing.assert_array_equal(densities(loaded), densities(model))
+    assert int(loaded.optimizer.iterations) == int(model.optimizer.iterations) == 6
+    for mine, theirs in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_weights_and_checkpoint_round_trips(fitted, tmp_path):
+    model, _ = fitted
+    model.save_weights(str(tmp_path / "model.weights.h5"))
+    by_weights = image_model()
+    by_weights.load_weights(str(tmp_path / "model.weights.h5"))
+    np.testing.assert_array_equal(densities(by_weights), densities(model))
+
+    path = tf.train.Checkpoint(model=model.distribution).write(str(tmp_path / "checkpoint"))
+    by_checkpoint = image_model()
+    tf.train.Checkpoint(model=by_checkpoint.distribution).read(path).assert_consumed()
+    np.testing.assert_array_equal(densities(by_checkpoint), densities(model))
+
+
+def test_a_saved_model_is_not_initialized_again(fitted, tmp_path):
+    model, _ = fitted
+    model.save_weights(str(tmp_path / "model.weights.h5"))
+    loaded = image_model()
+    loaded.load_weights(str(tmp_path / "model.weights.h5"))
+    before = densities(loaded)
+    loaded.compile(keras.optimizers.SGD(0.0))
+    loaded.fit(IMAGES, CLASSES, batch_size=23, verbose=0)
+    np.testing.assert_array_equal(densities(loaded), before)
+
+
+@pytest.mark.slow
+def test_keras_export_serves_log_prob(fitted, tmp_path):
+    model, _ = fitted
+    model.export(
+        str(tmp_path / "exported"),
+        input_signature=[
+            (tf.TensorSpec([None, 4, 4, 1], tf.uint8), tf.TensorSpec([None], tf.int32))
+        ],
+        verbose=False,
+    )
+    assert tf.saved_model.load(str(tmp_path / "exported")).serve
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+def test_fit_on_tf_data_with_and_without_xla(jit_compile):
+    model = vector_model()
+    dataset = tf.data.Dataset.from_tensor_slices(VECTORS).batch(16)
+    model.compile(keras.optimizers.Adam(1e-2), jit_compile=jit_compile)
+    losses = model.fit(dataset, epochs=3, verbose=0, validation_data=dataset).history
+    assert losses["loss"][-1] < losses["loss"][0]
+    assert losses["val_loss"][-1] < losses["val_loss"][0]
+    expected = -tf.reduce_mean(model.distribution.log_prob(VECTORS))
+    np.testing.assert_allclose(model.evaluate(dataset, verbose=0), expected, rtol=1e-4)
+
+
+def test_sample_weights_weigh_examples(fitted):
+    model, _ = fitted
+    nearly_first = np.where(np.arange(23) == 0, 23.0, 0.0).astype("float32")
+    options = {"batch_size": 23, "verbose": 0, "return_dict": True}
+    loss = model.evaluate(IMAGES, CLASSES, sample_weight=nearly_first, **options)["loss"]
+    expected = model.distribution.bits_per_dim(IMAGES[:1], CLASSES[:1])
+    # Two draws of the dequantization noise.
+    np.testing.assert_allclose(loss, expected[0], rtol=0.3)
+    with pytest.raises(ValueError, match="sample_weight needs y"):
+        model.evaluate(IMAGES, sample_weight=nearly_first)
+    with pytest.raises(ValueError, match="sample_weight needs y"):
+        model.fit(IMAGES, sample_weight=nearly_first)
+
+
+def test_sample_weights_reach_the_loss_through_tf_data():
+    model = vector_model()
+    model.initialize(VECTORS)
+    model.compile(keras.optimizers.SGD(0.0))
+    weights = np.arange(50, dtype="float32")
+    dataset = tf.data.Dataset.from_tensor_slices((VECTORS, weights)).batch(50)
+    loss = model.evaluate(dataset.map(lambda x, w: (x, None, w)), verbose=0)
+    log_prob = model.predict(VECTORS, verbose=0)
+    np.testing.assert_allclose(loss, -np.mean(weights * log_prob), rtol=1e-4)
+
+
+def test_class_weights_are_rejected():
+    with pytest.raises(ValueError, match="class_weight"):
+        vector_model().fit(VECTORS, class_weight={0: 1.0})
+
+
+def test_callbacks_ema_and_steps_per_execution(tmp_path):
+    model = vector_model()
+    optimizer = keras.optimizers.Adam(1e-2, use_ema=True, ema_overwrite_frequency=None)
+    model.compile(optimizer, steps_per_execution=2)
+    checkpoint = str(tmp_path / "best.weights.h5")
+    callbacks = [
+        keras.callbacks.ModelCheckpoint(checkpoint, save_weights_only=True),
+        keras.callbacks.BackupAndRestore(str(tmp_path / "backup")),
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+    ]
+    history = model.fit(VECTORS, batch_size=16, epochs=2, callbacks=callbacks, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    restored = vector_model()
+    restored.load_weights(checkpoint)
+    assert np.isfinite(restored.distribution.log_prob(VECTORS)).all()
+
+
+def test_backup_and_restore_goes_on_after_an_interruption(tmp_path):
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    def fit(model, *callbacks):
+        backup = keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
+        model.compile(keras.optimizers.Adam(1e-2))
+        return model.fit(VECTORS, epochs=4, verbose=0, callbacks=[backup, *callbacks])
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(vector_model(), Interrupt())
+    resumed = vector_model()
+    assert fit(resumed).epoch == [2, 3]
+    assert int(resumed.optimizer.iterations) == 8
+
+
+def test_nan_is_reported_and_terminates():
+    model = vector_model()
+    model.initialize(VECTORS)
+    data = VECTORS.copy()
+    data[7, 1] = np.nan
+    model.compile(keras.optimizers.SGD(0.0))
+    history = model.fit(
+        data, batch_size=5, epochs=3, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN()]
+    )
+    assert np.isnan(history.history["loss"][-1])
+    assert len(history.epoch) < 3
+
+
+def dense(units: int, inputs: int) -> keras.Sequential:
+    return keras.Sequential([keras.Input([inputs]), keras.layers.Dense(units)])
+
+
+def real_nvp(tracked: bool) -> tfd.Distribution:
+    network = dense(4, 2)
+
+    def shift_and_log_scale(x, units):
+        return tf.split(network(x), 2, -1)
+
+    if tracked:
+        shift_and_log_scale = tg.Tracked(shift_and_log_scale, [network])
+    bijector = tfb.RealNVP(num_masked=2, shift_and_log_scale_fn=shift_and_log_scale)
+    return tfd.TransformedDistribution(tg.standard_normal(4), bijector)
+
+
+def maf(tracked: bool) -> tfd.Distribution:
+    network = dense(8, 4)
+    mask = np.kron(np.triu(np.ones([4, 4]), 1), np.ones([1, 2])).astype("float32")
+
+    def shift_and_log_scale(x):
+        y = tf.reshape(x @ (network.layers[0].kernel * mask) + network.layers[0].bias, [-1, 4, 2])
+        return tf.unstack(y, axis=-1)
+
+    if tracked:
+        shift_and_log_scale = tg.Tracked(shift_and_log_scale, [network])
+    bijector = tfb.MaskedAutoregressiveFlow(shift_and_log_scale)
+    return tfd.TransformedDistribution(tg.standard_normal(4), bijector)
+
+
+@pytest.mark.parametrize("make", [real_nvp, maf])
+def test_stock_bijectors_over_keras_networks_train_save_and_export(make, tmp_path):
+    model = tg.FlowModel(make(tracked=True))
+    assert len(model.trainable_variables) == 2
+    model.compile(keras.optimizers.Adam(1e-2))
+    losses = model.fit(VECTORS[:48], batch_size=16, epochs=2, verbose=0).history["loss"]
+    assert losses[1] < losses[0]
+    model.save_weights(str(tmp_path / "stock.weights.h5"))
+    other = tg.FlowModel(make(tracked=True))
+    other.load_weights(str(tmp_path / "stock.weights.h5"))
+    expected = model.distribution.log_prob(VECTORS[:3])
+    np.testing.assert_allclose(other.distribution.log_prob(VECTORS[:3]), expected)
+    tg.export_saved_model(model.distribution, str(tmp_path / "exported"))
+    signatures = tf.saved_model.load(str(tmp_path / "exported")).signatures
+    served = signatures["log_prob"](x=tf.constant(VECTORS[:3]))["log_prob"]
+    np.testing.assert_allclose(served, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [real_nvp, maf])
+def test_untracked_networks_are_refused(make):
+    model = tg.FlowModel(make(tracked=False))
+    model.compile(keras.optimizers.Adam(1e-2))
+    with pytest.raises(ValueError, match=r"tfp_glow\.Tracked"):
+        model.fit(VECTORS, verbose=0)
+
+
+def test_a_network_hidden_beside_tracked_variables_is_refused():
+    distribution = real_nvp(tracked=False)
+    visible = tfd.TransformedDistribution(
+        distribution, tfb.Shift(tf.Variable(tf.zeros([4]), name="visible"))
+    )
+    model = tg.FlowModel(visible)
+    model.compile(keras.optimizers.Adam(1e-2))
+    with pytest.raises(ValueError, match=r"tfp_glow\.Tracked"):
+        model.fit(VECTORS, verbose=0)
+
+
+def test_any_layers_can_be_tracked_and_misuse_raises():
+    network = dense(2, 3)
+    assert len(tg.Tracked(network).trainable_variables) == 2
+    with pytest.raises(TypeError, match="function must be callable"):
+        tg.Tracked(3, [network])
+    with pytest.raises(ValueError, match="networks must name"):
+        tg.Tracked(lambda x: x)
+    with pytest.raises(ValueError, match="built"):
+        tg.Tracked(keras.layers.Dense(2))
+    with pytest.raises(ValueError, match=r"network must be built.*Call it once"):
+        tgb.Coupling(keras.layers.Dense(2))
+
+
+def test_a_hand_made_flow_of_our_parts_saves_whole(tmp_path):
+    model = vector_model()
+    randomize(model.distribution)
+    model.save(str(tmp_path / "hand.keras"))
+    loaded = keras.saving.load_model(str(tmp_path / "hand.keras"))
+    x = normal([3, 4], "float32")
+    np.testing.assert_array_equal(loaded.distribution.log_prob(x), model.distribution.log_prob(x))
+    assert loaded.get_config() == model.get_config()
+
+
+def test_a_flow_that_cannot_be_rebuilt_names_the_part(tmp_path):
+    repeat = tgb.Repeat(lambda: tgb.ActNorm(4), 2)
+    model = tg.FlowModel(tg.Flow(tg.standard_normal(4), tgb.Chain([tfb.Exp(), repeat])))
+    path = tmp_path / "hand.keras"
+    with pytest.raises(ValueError, match=r"bijector\.bijectors\[1\]\.make_step"):
+        model.save(str(path))
+    assert not path.exists()
+    with pytest.raises(ValueError, match="shift_and_log_scale_fn"):
+        tg.FlowModel(real_nvp(tracked=True)).get_config()
+
+
+def test_bad_arguments_name_themselves():
+    with pytest.raises(TypeError, match="distribution must be"):
+        tg.FlowModel(tgb.ActNorm(3))
+    with pytest.raises(ValueError, match="no trainable variables"):
+        tg.FlowModel(tg.standard_normal(2)).fit(VECTORS[:, :2])
+    with pytest.raises(TypeError, match=r"model\.initialize"):
+        vector_model().fit(iter([VECTORS]))
+    with pytest.raises(ValueError, match="empty"):
+        vector_model().fit(VECTORS[:0])
+
+
+def test_a_missing_or_wrong_condition_is_named():
+    model = image_model()
+    model.compile("adam")
+    with pytest.raises(ValueError, match="condition"):
+        model.fit(IMAGES, verbose=0)
+    with pytest.raises(ValueError, match="class ids from 0 to 2"):
+        model.initialize(IMAGES, CLASSES + 1)
+    with pytest.raises(TypeError, match="integer class ids"):
+        model.initialize(IMAGES, CLASSES.astype("float32"))

@@ -68,8 +68,11 @@ class FlowModel(keras.Model):
         """The distribution that the model trains."""
         return self._distribution
 
-    def call(self, inputs):
-        """log p(x) in nats; `inputs` is x, or the pair of x and its condition."""
+    def call(self, inputs, training: bool | None = None):
+        """log p(x) in nats; `inputs` is x, or the pair of x and its condition.
+
+        `training` reaches the layers inside by Keras' own call context.
+        """
         x, condition = inputs if isinstance(inputs, tuple) else (inputs, None)
         kwargs = {} if condition is None else {"condition": condition}
         with variables_all_tracked(self._distribution):

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.shapes import with_one_batch_dimension
+
 __all__ = ["MLP"]
 
 
@@ -83,15 +85,14 @@ class MLP(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs):
-        x = inputs if tf.is_tensor(inputs) else self._concatenated(*inputs)
+        x, condition = (inputs, None) if tf.is_tensor(inputs) else inputs
+        return with_one_batch_dimension(self._dense, x, 1, condition)
+
+    def _dense(self, inputs):
+        x = inputs if tf.is_tensor(inputs) else tf.concat(inputs, -1)
         for layer in self.hidden:
             x = layer(x)
         return self.last(x)
-
-    def _concatenated(self, x, condition):
-        shape = tf.concat([tf.shape(x)[:-1], tf.shape(condition)[-1:]], 0)
-        condition = tf.broadcast_to(tf.cast(condition, x.dtype), shape)
-        return tf.concat([x, condition], -1)
 
     def get_config(self) -> dict:
         return {

@@ -1,0 +1,102 @@
+"""Constructors name the argument that is wrong and what they received."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tfp_glow as tg
+from tfp_glow import bijectors as tgb
+
+tfb = tfp.bijectors
+
+
+def batch_normalized_step() -> tgb.Coupling:
+    network = keras.Sequential(
+        [keras.Input([2]), keras.layers.BatchNormalization(), keras.layers.Dense(4)]
+    )
+    return tgb.Coupling(network)
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (lambda: tgb.ActNorm(0), ValueError, "channels must be at least 1. Received: 0"),
+        (lambda: tgb.ActNorm(2.0), TypeError, "channels must be an int. Received: 2.0"),
+        (lambda: tgb.Squeeze(True), TypeError, "factor must be an int"),
+        (lambda: tgb.Invertible1x1Conv(2, parameterization="qr"), ValueError, "'qr'"),
+        (lambda: tgb.Coupling("relu"), TypeError, "network must be callable"),
+        (lambda: tgb.Coupling(abs, law="cubic"), ValueError, "law"),
+        (lambda: tgb.Coupling(abs, law=3), TypeError, "law must be a name"),
+        (lambda: tgb.Coupling(abs, kept=0), ValueError, "kept"),
+        (lambda: tgb.GaussianPrior(2, num_classes=0), ValueError, "num_classes"),
+        (lambda: tgb.Chain([]), ValueError, "at least one"),
+        (lambda: tgb.Chain([tgb.ActNorm]), TypeError, "tfb.Bijector instances"),
+        (lambda: tgb.MultiScale([], (4, 4, 1)), ValueError, "blocks"),
+        (lambda: tgb.MultiScale([tgb.Squeeze()], (3, 4, 1)), ValueError, "height 3"),
+        (lambda: tgb.Repeat(lambda: tgb.ActNorm(2), 0), ValueError, "depth"),
+        (lambda: tgb.Repeat(lambda: tfb.Exp(), 2), TypeError, "make_step must return"),
+        (lambda: tg.networks.MLP(0, input_shape=(2,)), ValueError, "channels"),
+        (
+            lambda: tg.networks.GlowNetwork(2, hidden_channels=0, input_shape=(2, 2, 1)),
+            ValueError,
+            "hidden_channels must be at least 1",
+        ),
+    ],
+)
+def test_constructors(build, error, message):
+    with pytest.raises(error, match=message):
+        build()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: tgb.ActNorm(3).inverse(tf.zeros([2, 4])), r"3 channels.*\(2, 4\)"),
+        (lambda: tgb.Invertible1x1Conv(3).forward(tf.zeros([2, 4])), "3 channels"),
+        (lambda: tgb.Coupling(abs).forward(tf.zeros([2, 1])), "to keep and to transform"),
+        (lambda: tgb.Coupling(lambda x: x).forward(tf.zeros([2, 4])), "must give 4 channels"),
+        (
+            lambda: tgb.MultiScale([tgb.Squeeze()], (4, 4, 1)).inverse(tf.zeros([2, 4, 4, 3])),
+            r"event shape \(4, 4, 1\)",
+        ),
+        (
+            lambda: tgb.MultiScale([tgb.Squeeze()], (4, 4, 1)).forward(tf.zeros([2, 5])),
+            "16 values",
+        ),
+    ],
+)
+def test_calls(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_repeat_refuses_what_it_cannot_loop_over():
+    sizes = iter([2, 3])
+    with pytest.raises(ValueError, match="equal structure"):
+        tgb.Repeat(lambda: tgb.ActNorm(next(sizes)), 2)
+
+    def with_tf_variable():
+        return tgb.Chain([tgb.ActNorm(2), tfb.Shift(tf.Variable([0.0, 0.0], name="plain"))])
+
+    with pytest.raises(ValueError, match="plain"):
+        tgb.Repeat(with_tf_variable, 2)
+
+
+def test_repeat_refuses_state_that_changes_in_training():
+    model = tg.FlowModel(tg.Flow(tg.standard_normal(4), tgb.Repeat(batch_normalized_step, 2)))
+    model.compile("sgd")
+    x = np.ones([4, 4], "float32")
+    assert model.predict(x, verbose=0).shape == (4,)
+    with pytest.raises(ValueError, match=r"changed its variable .*moving_mean"):
+        model.fit(x, verbose=0)
+
+
+def test_conditions_of_parts_must_agree():
+    def coupling(size):
+        network = tg.networks.MLP(4, input_shape=(2,), condition_size=size)
+        return tgb.Coupling(network, condition_shape=(size,))
+
+    with pytest.raises(ValueError, match=r"\[\(2,\), \(3,\)\]"):
+        tgb.Chain([coupling(2), coupling(3)])

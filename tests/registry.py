@@ -116,6 +116,9 @@ REGISTRY: dict[str, Entry] = {
         (4,),
         features,
     ),
+    "Repeat-reversible": Entry(
+        tgb.Repeat, lambda d: tgb.Repeat(lambda: image_step(d), 3, reversible=True), (2, 2, 4)
+    ),
     "Repeat-unroll": Entry(
         tgb.Repeat, lambda d: tgb.Repeat(lambda: vector_step(d), 3, unroll=True), (4,)
     ),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors.base import Direction, FlowBijector, broadcast_batch, transform
+from tfp_glow.bijectors.reversible import Rebuilt, opposite, rebuild_and_differentiate
 
 __all__ = ["Chain"]
 
@@ -93,6 +94,28 @@ class Chain(FlowBijector):
             total += log_det
             event_ndims = getattr(bijector, f"{direction}_event_ndims")(event_ndims)
         return value, total
+
+    def _rebuild_and_differentiate(self, direction, output, condition, gradients) -> Rebuilt:
+        """Part by part, from the output back to the input."""
+        value, (gradient, log_det_gradient) = output, gradients
+        event_ndims = getattr(self, f"{opposite(direction)}_min_event_ndims")
+        of_variables, of_condition = {}, None
+        for bijector in self._parts if direction == "forward" else reversed(self._parts):
+            part = rebuild_and_differentiate(
+                bijector,
+                direction,
+                value,
+                condition_for(bijector, condition),
+                (gradient, log_det_gradient),
+                event_ndims=event_ndims,
+            )
+            value, gradient = part.value, part.gradient
+            event_ndims = getattr(bijector, f"{opposite(direction)}_event_ndims")(event_ndims)
+            for key, change in part.variables.items():
+                of_variables[key] = of_variables[key] + change if key in of_variables else change
+            if part.condition is not None:
+                of_condition = part.condition + (0 if of_condition is None else of_condition)
+        return Rebuilt(value, gradient, of_variables, of_condition)
 
     def _initialize(self, x, condition=None):
         for bijector in self._parts:

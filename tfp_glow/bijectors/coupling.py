@@ -9,6 +9,13 @@ import tensorflow as tf
 from tfp_glow.bijectors.base import Direction, FlowBijector
 from tfp_glow.bijectors.checks import check_positive_int
 from tfp_glow.bijectors.laws import Law, get_law
+from tfp_glow.bijectors.reversible import (
+    Rebuilt,
+    differentiable,
+    opposite,
+    read_tape,
+    trainable_tensors,
+)
 from tfp_glow.shapes import with_one_batch_dimension
 
 __all__ = ["Coupling"]
@@ -99,9 +106,34 @@ class Coupling(FlowBijector):
     def _transform(self, direction: Direction, value, condition):
         kept, transformed = self._split(value)
         raw = self._parameters_of_law(kept, transformed, condition)
+        transformed, log_det = self._apply_law(direction, transformed, raw)
+        return tf.concat([kept, transformed], -1), log_det
+
+    def _apply_law(self, direction: Direction, transformed, raw):
         transformed, log_det = getattr(self._law, direction)(transformed, raw)
-        event_axes = list(range(-self.forward_min_event_ndims, 0))
-        return tf.concat([kept, transformed], -1), tf.reduce_sum(log_det, event_axes)
+        return transformed, tf.reduce_sum(log_det, list(range(-self.forward_min_event_ndims, 0)))
+
+    def _rebuild_and_differentiate(self, direction, output, condition, gradients) -> Rebuilt:
+        """One evaluation of the network rebuilds the input and is differentiated itself."""
+        (kept, transformed), variables = self._split(output), trainable_tensors(self)
+        with tf.GradientTape(watch_accessed_variables=False) as network_tape:
+            network_tape.watch([kept, *variables.values(), *differentiable(condition)])
+            raw = self._parameters_of_law(kept, transformed, condition)
+        value, _ = self._apply_law(opposite(direction), transformed, raw)
+        kept_gradient, transformed_gradient = self._split(gradients[0])
+        with tf.GradientTape(watch_accessed_variables=False) as law_tape:
+            law_tape.watch([value, raw])
+            result = self._apply_law(direction, value, raw)
+        value_gradient, raw_gradient = law_tape.gradient(
+            result, [value, raw], (transformed_gradient, gradients[1])
+        )
+        network = read_tape(network_tape, raw, raw_gradient, kept, variables, condition)
+        return Rebuilt(
+            tf.concat([kept, value], -1),
+            tf.concat([kept_gradient + network.gradient, value_gradient], -1),
+            network.variables,
+            network.condition,
+        )
 
     def _split(self, value):
         channels = value.shape[-1]

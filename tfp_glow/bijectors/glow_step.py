@@ -93,5 +93,8 @@ class GlowStep(FlowBijector):
     def _inverse_and_log_det(self, x, condition=None):
         return self._chain._inverse_and_log_det(x, condition)
 
+    def _rebuild_and_differentiate(self, direction, output, condition, gradients):
+        return self._chain._rebuild_and_differentiate(direction, output, condition, gradients)
+
     def _initialize(self, x, condition=None):
         return self._chain._initialize(x, condition)

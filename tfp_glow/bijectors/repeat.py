@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from tfp_glow.bijectors.base import Direction, FlowBijector, broadcast_batch, transform
 from tfp_glow.bijectors.checks import check_positive_int
+from tfp_glow.bijectors.reversible import differentiable, rebuild_and_differentiate
 
 __all__ = ["Repeat"]
 
@@ -24,10 +26,18 @@ class Repeat(FlowBijector):
     step runs on slices of them in a `tf.while_loop`: the graph, its tracing and its
     compilation stay the same size whatever the depth.
 
+    The gradient stores what every step computed. `reversible=True` stores nothing: backwards,
+    each step's input is rebuilt from its output, so that memory does not grow with depth
+    either. A coupling's network is evaluated once more for that, at 4/3 of the arithmetic.
+    Rounding errors of the inverses add up over the steps, and the networks' randomness cannot be
+    replayed: use neither dropout nor other noise in them. Values and gradients are otherwise
+    those of the plain loop; gradients of gradients are not available.
+
     Args:
       make_step: Function of no arguments that returns a new step; called `depth` times, so that
         each step is initialized independently. A step maps a shape to itself.
       depth: Number of steps.
+      reversible: Whether the gradient rebuilds activations instead of storing them.
       unroll: Whether to write the steps out one after the other. Values and gradients are
         the same.
       name: Name of the bijector.
@@ -55,6 +65,7 @@ class Repeat(FlowBijector):
         make_step: Callable[[], FlowBijector],
         depth: int,
         *,
+        reversible: bool = False,
         unroll: bool = False,
         name: str | None = None,
     ):
@@ -73,6 +84,7 @@ class Repeat(FlowBijector):
             name=name,
         )
         self._depth = depth
+        self._reversible = reversible
         self._unroll = unroll
         self._step = self._no_dependency(step)
         self._stack([s.keras_variables for s in steps])
@@ -100,47 +112,117 @@ class Repeat(FlowBijector):
         return self._run("inverse", x, condition)
 
     def _run(self, direction: Direction, value, condition):
+        parameters = [tf.convert_to_tensor(v) for v in self.keras_variables]
+        if self._reversible:
+            return self._run_reversibly(direction, value, condition, parameters)
+        return self._steps(direction, value, condition, parameters)
+
+    def _steps(self, direction: Direction, value, condition, parameters):
+        """All steps on one value, with the sum of their log-dets."""
+
+        def step(slices, value, log_det):
+            new_value, change = self._call_step(direction, slices, value, condition)
+            new_value = tf.ensure_shape(new_value, value.shape)
+            return new_value, log_det + tf.ensure_shape(change, log_det.shape)
+
         log_det = broadcast_batch(0.0, value, self.forward_min_event_ndims)
-        loop = self._unrolled if self._unroll else self._looped
-        return loop(direction, value, log_det, condition)
+        return self._loop(step, (value, log_det), parameters, backwards=direction == "forward")
 
-    def _unrolled(self, direction: Direction, value, log_det, condition):
-        order = range(self._depth)
-        for index in order if direction == "inverse" else reversed(order):
-            parameters = [v[index] for v in self.keras_variables]
-            value, change = self._call_step(direction, parameters, value, condition)
-            log_det += change
-        return value, log_det
-
-    def _looped(self, direction: Direction, value, log_det, condition):
+    def _loop(self, step, state: tuple, parameters, *, backwards: bool) -> tuple:
+        """Calls `step(slices of the parameters, *state) -> state` for each step in turn."""
+        if self._unroll:
+            indices = range(self._depth)
+            for index in reversed(indices) if backwards else indices:
+                state = step([p[index] for p in parameters], *state)
+            return state
         # Reading from a TensorArray has a gradient that writes one element, where slicing the
-        # stacked variable would add up `depth` tensors of its full size.
+        # stacked tensor would add up `depth` tensors of its full size.
         arrays = [
-            tf.TensorArray(v.dtype, self._depth, element_shape=v.shape[1:]).unstack(v)
-            for v in self.keras_variables
+            tf.TensorArray(p.dtype, self._depth, element_shape=p.shape[1:]).unstack(p)
+            for p in parameters
         ]
 
-        def body(count, value, log_det):
-            index = count if direction == "inverse" else self._depth - 1 - count
-            parameters = [array.read(index) for array in arrays]
-            new_value, change = self._call_step(direction, parameters, value, condition)
-            new_value = tf.ensure_shape(new_value, value.shape)
-            return count + 1, new_value, log_det + tf.ensure_shape(change, log_det.shape)
+        def body(count, *state):
+            index = self._depth - 1 - count if backwards else count
+            return count + 1, *step([array.read(index) for array in arrays], *state)
 
-        _, value, log_det = tf.while_loop(
+        _, *state = tf.while_loop(
             lambda count, *_: count < self._depth,
             body,
-            (tf.constant(0), value, log_det),
+            (tf.constant(0), *state),
             maximum_iterations=self._depth,
         )
-        return value, log_det
+        return tuple(state)
 
-    def _call_step(self, direction: Direction, parameters, value, condition):
+    def _run_reversibly(self, direction: Direction, value, condition, parameters):
+        """The same pass with a gradient that rebuilds each step's input from its output."""
+        conditions = differentiable(condition)
+
+        @tf.custom_gradient
+        def run(value, conditions, parameters):
+            given = conditions[0] if conditions else condition
+            output, log_det = self._steps(direction, value, given, parameters)
+
+            def gradient(*upstream):
+                return self._gradient_from(output, direction, given, parameters, upstream)
+
+            return (output, log_det), gradient
+
+        return run(value, conditions, parameters)
+
+    def _gradient_from(self, output, direction: Direction, condition, parameters, upstream):
+        """Gradients with respect to the input, the condition and the stacked parameters."""
+        log_det_gradient = upstream[1]
+        trainable = [i for i, v in enumerate(self._step.keras_variables) if v.trainable]
+        collected = tuple(
+            tf.TensorArray(parameters[i].dtype, self._depth, element_shape=parameters[i].shape[1:])
+            for i in trainable
+        )
+
+        def step(slices, index, value, gradient, of_condition, collected):
+            rebuilt = self._rebuild_step(
+                direction, slices, value, condition, (gradient, log_det_gradient)
+            )
+            ids = [id(self._step.keras_variables[i]) for i in trainable]
+            collected = tuple(
+                array.write(index, rebuilt.variables[key])
+                for array, key in zip(collected, ids, strict=True)
+            )
+            of_condition = [c + rebuilt.condition for c in of_condition]
+            change = 1 if direction == "forward" else -1
+            return index + change, rebuilt.value, rebuilt.gradient, of_condition, collected
+
+        start = tf.constant(0 if direction == "forward" else self._depth - 1)
+        of_condition = [tf.zeros_like(c) for c in differentiable(condition)]
+        state = (start, output, upstream[0], of_condition, collected)
+        state = self._loop(step, state, parameters, backwards=direction == "inverse")
+        _, _, gradient, of_condition, collected = state
+        stacked = dict(zip(trainable, (array.stack() for array in collected), strict=True))
+        return gradient, of_condition, [stacked.get(i) for i in range(len(parameters))]
+
+    def _rebuild_step(self, direction, slices, value, condition, gradients):
+        with self._stateless(slices):
+            return rebuild_and_differentiate(
+                self._step,
+                direction,
+                value,
+                condition,
+                gradients,
+                event_ndims=self.forward_min_event_ndims,
+            )
+
+    def _call_step(self, direction: Direction, slices, value, condition):
         """The template step under one step's parameters."""
+        with self._stateless(slices):
+            return transform(self._step, direction, value, condition)
+
+    @contextlib.contextmanager
+    def _stateless(self, slices) -> Iterator[None]:
+        """Substitutes the template's variables; raises where the code inside changes one."""
         variables = self._step.keras_variables
-        with keras.StatelessScope(list(zip(variables, parameters, strict=True))) as scope:
+        with keras.StatelessScope(list(zip(variables, slices, strict=True))) as scope:
             given = [scope.get_current_value(v) for v in variables]
-            result = transform(self._step, direction, value, condition)
+            yield
         for variable, before in zip(variables, given, strict=True):
             if scope.get_current_value(variable) is not before:
                 raise ValueError(
@@ -148,7 +230,6 @@ class Repeat(FlowBijector):
                     "evaluated, as batch normalization and dropout do in training. Use layers "
                     "whose state does not change, such as layer normalization."
                 )
-        return result
 
     def _initialize(self, x, condition=None):
         variables = self._step.keras_variables

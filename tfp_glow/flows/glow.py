@@ -39,6 +39,7 @@ def glow(
     num_classes: int | None = None,
     prior: Literal["learned", "standard"] = "learned",
     factor_out: float = 0.5,
+    reversible: bool = False,
     unroll: bool = False,
     seed: int | None = None,
     dtype: str = "float32",
@@ -61,6 +62,7 @@ def glow(
       num_classes: Number of classes for a class-conditional prior at the top, or None.
       prior: `"learned"` Gaussians, or `"standard"` normals for all latents.
       factor_out: Fraction of the channels that leaves at each level but the last.
+      reversible: Whether gradients rebuild activations instead of storing them; see `Repeat`.
       unroll: Whether to write the steps out instead of looping over them.
       seed: Seed of all initial weights.
       dtype: dtype of data, latents and log-dets.
@@ -102,7 +104,8 @@ def glow(
     for level in range(levels):
         height, width, channels = height // 2, width // 2, channels * 4
         shape = (height, width, channels)
-        parts = [Squeeze(2), Repeat(lambda s=shape: make_step(s), steps, unroll=unroll)]
+        depth = {"reversible": reversible, "unroll": unroll}
+        parts = [Squeeze(2), Repeat(lambda s=shape: make_step(s), steps, **depth)]
         last = level == levels - 1
         if not last:
             channels -= factored_channels(channels, factor_out)

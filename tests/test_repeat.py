@@ -1,0 +1,128 @@
+"""Loop, unrolled and reversible are one flow: equal values and gradients."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.helpers import normal, randomize
+from tfp_glow import bijectors as tgb
+from tfp_glow.bijectors import FlowBijector
+from tfp_glow.networks import MLP, GlowNetwork
+
+
+class Cubic(FlowBijector):
+    """A hand-written step with no cheap gradient: x = sinh(scale * z)."""
+
+    def __init__(self, dtype: str):
+        super().__init__(forward_min_event_ndims=1, dtype=dtype, parameters=dict(locals()))
+        self.scale = self.add_variable(np.ones(4), name="scale")
+
+    def _forward_and_log_det(self, z, condition=None):
+        x = tf.sinh(self.scale * z)
+        log_det = tf.math.log(tf.abs(self.scale * tf.cosh(self.scale * z)))
+        return x, tf.reduce_sum(log_det, -1)
+
+    def _inverse_and_log_det(self, x, condition=None):
+        z = tf.asinh(x) / self.scale
+        return z, -self._forward_and_log_det(z)[1]
+
+
+def glow_step(dtype: str) -> tgb.GlowStep:
+    network = GlowNetwork(4, hidden_channels=4, input_shape=(2, 2, 2), seed=0, dtype=dtype)
+    return tgb.GlowStep(4, network, seed=0, dtype=dtype)
+
+
+def conditional_step(dtype: str) -> tgb.GlowStep:
+    network = MLP(4, hidden_units=(6,), input_shape=(2,), condition_size=3, seed=0, dtype=dtype)
+    options = {"event_ndims": 1, "condition_shape": (3,), "seed": 0, "dtype": dtype}
+    return tgb.GlowStep(4, network, **options)
+
+
+def hand_written_step(dtype: str) -> tgb.Chain:
+    return tgb.Chain([Cubic(dtype), tgb.Invertible1x1Conv(4, seed=0, dtype=dtype)])
+
+
+STEPS = {
+    "glow": (glow_step, (2, 2, 4), None),
+    "condition": (conditional_step, (4,), (3,)),
+    "hand-written": (hand_written_step, (4,), None),
+}
+MODES = [{"unroll": True}, {"reversible": True}]
+
+
+def values_and_gradients(make_step: Callable, depth: int, x, condition, dtype: str, **mode):
+    """Both directions' values and all gradients of a randomized flow, in graph mode."""
+    flow = tgb.Repeat(lambda: make_step(dtype), depth, **mode)
+    randomize(flow, scale=0.1 / np.sqrt(depth))
+    sources = [x] if condition is None else [x, condition]
+
+    @tf.function
+    def run(*sources):
+        kwargs = {} if len(sources) == 1 else {"condition": sources[1]}
+        results = []
+        for direction in (flow.forward_and_log_det, flow.inverse_and_log_det):
+            with tf.GradientTape() as tape:
+                tape.watch(sources)
+                y, log_det = direction(sources[0], **kwargs)
+                loss = tf.reduce_sum(tf.sin(y)) + tf.reduce_sum(log_det**2)
+            gradients = tape.gradient(loss, [*sources, *flow.trainable_variables])
+            results.append((y, log_det, gradients))
+        return results
+
+    return run(*sources)
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [("float64", 1e-10), pytest.param("float32", 1e-4, marks=pytest.mark.slow)],
+)
+def test_modes_agree(name, dtype, tolerance):
+    make_step, shape, condition_shape = STEPS[name]
+    x = 0.5 * normal((3, *shape), dtype)
+    condition = None if condition_shape is None else normal((3, *condition_shape), dtype)
+    loop = tf.nest.flatten(values_and_gradients(make_step, 3, x, condition, dtype))
+    for mode in MODES:
+        other = values_and_gradients(make_step, 3, x, condition, dtype, **mode)
+        for expected, actual in zip(loop, tf.nest.flatten(other), strict=True):
+            scale = np.max(np.abs(expected))
+            np.testing.assert_allclose(actual / scale, expected / scale, atol=tolerance)
+
+
+@pytest.mark.slow
+def test_modes_agree_at_depth_64():
+    x = normal((2, 2, 2, 4))
+    loop = tf.nest.flatten(values_and_gradients(glow_step, 64, x, None, "float64"))
+    reversible = values_and_gradients(glow_step, 64, x, None, "float64", reversible=True)
+    for expected, actual in zip(loop, tf.nest.flatten(reversible), strict=True):
+        scale = np.max(np.abs(expected))
+        np.testing.assert_allclose(actual / scale, expected / scale, atol=1e-10)
+
+
+def test_the_graph_does_not_grow_with_depth():
+    def nodes(depth):
+        flow = tgb.Repeat(lambda: tgb.ActNorm(2), depth)
+        concrete = tf.function(flow.inverse).get_concrete_function(tf.zeros([1, 2]))
+        graph = concrete.graph.as_graph_def()
+        return len(graph.node) + sum(len(f.node_def) for f in graph.library.function)
+
+    assert nodes(2) == nodes(20)
+
+
+@pytest.mark.slow
+def test_reversible_gradients_compile_under_xla_with_a_dynamic_batch():
+    flow = tgb.Repeat(lambda: conditional_step("float64"), 3, reversible=True)
+    randomize(flow, scale=0.1)
+    specs = [tf.TensorSpec([None, 4], "float64"), tf.TensorSpec([None, 3], "float64")]
+
+    def run(x, condition):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(flow.inverse_and_log_det(x, condition)[0] ** 2)
+        return tape.gradient(loss, flow.trainable_variables)
+
+    x, condition = normal((3, 4)), normal((3, 3))
+    compiled = tf.function(run, input_signature=specs, jit_compile=True)
+    for expected, actual in zip(run(x, condition), compiled(x, condition), strict=True):
+        np.testing.assert_allclose(actual, expected, atol=1e-10)

@@ -1,0 +1,158 @@
+"""Parts of a data set, train, validation and test, and how each kind is split and shuffled."""
+
+from __future__ import annotations
+
+import abc
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["Indexed", "Part", "Sliced", "Source", "Stream", "find_splits"]
+
+SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
+SHUFFLE_BYTES, SHUFFLE_IMAGES = 2**28, 2**16  # what the buffer that shuffles a stream may hold
+COUNTED_IMAGES = 10**7  # longest stream of which the size of a part is counted
+GOLDEN = 2654435769  # 2**32 divided by the golden ratio
+
+
+class Part(abc.ABC):
+    """Examples: tuples of a uint8 image `[H, W, C]` and, if asked for, an int32 label."""
+
+    image_shape: tuple[int, int, int]
+
+    @abc.abstractmethod
+    def batches(self, size: int, fit: Callable, *, seed: int | None = None) -> tf.data.Dataset:
+        """Batches of the examples, in another random order each epoch where a seed is given.
+
+        `fit` maps one example, or a batch of them, as the kind of part prefers.
+        """
+
+    @abc.abstractmethod
+    def split(self, fractions: dict[str, float], seed: int) -> dict[str, Part]:
+        """Disjoint parts of the given fractions, and the rest under "train"."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The parts that a source has, at least "train", and what its values mean."""
+
+    parts: dict[str, Part]
+    num_classes: int | None = None
+    num_bins: int = 256
+
+
+@dataclass(frozen=True)
+class Indexed(Part):
+    """Examples that `load` makes from an index, or, if `vectorized`, from a vector of indices."""
+
+    indices: np.ndarray
+    load: Callable
+    image_shape: tuple[int, int, int]
+    vectorized: bool = False
+
+    def batches(self, size: int, fit: Callable, *, seed: int | None = None) -> tf.data.Dataset:
+        def load(index):
+            return fit(*self.load(index))
+
+        indices = tf.data.Dataset.from_tensor_slices(self.indices)
+        if seed is not None:
+            indices = indices.shuffle(len(self.indices), seed=seed)
+        if self.vectorized:
+            return indices.batch(size).map(load, num_parallel_calls=tf.data.AUTOTUNE)
+        return indices.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(size)
+
+    def split(self, fractions: dict[str, float], seed: int) -> dict[str, Part]:
+        order = np.random.default_rng(seed).permutation(self.indices)
+        ranges = _ranges(len(order), fractions)
+        return {
+            name: replace(self, indices=order[start:stop]) for name, (start, stop) in ranges.items()
+        }
+
+
+@dataclass(frozen=True)
+class Stream(Part):
+    """Examples that can only be read one after the other."""
+
+    dataset: tf.data.Dataset
+    image_shape: tuple[int, int, int]
+
+    def batches(self, size: int, fit: Callable, *, seed: int | None = None) -> tf.data.Dataset:
+        examples = self.dataset
+        if seed is not None:
+            fitting = max(1, SHUFFLE_BYTES // math.prod(self.image_shape))
+            examples = examples.shuffle(min(fitting, SHUFFLE_IMAGES), seed=seed)
+        return examples.map(fit, num_parallel_calls=tf.data.AUTOTUNE).batch(size)
+
+    def split(self, fractions: dict[str, float], seed: int) -> dict[str, Part]:
+        phase = int(np.random.default_rng(seed).integers(2**32))
+        edges = [int(edge * 2**32) for edge in np.cumsum([0.0, *fractions.values()])] + [2**32]
+        return {
+            name: replace(self, dataset=self._keep(phase, low, high))
+            for name, (low, high) in zip(
+                [*fractions, "train"], itertools.pairwise(edges), strict=True
+            )
+        }
+
+    def _keep(self, phase: int, low: int, high: int) -> tf.data.Dataset:
+        # Multiples of the golden ratio modulo 1 fill [0, 1) evenly, so each part gets its share
+        # of every stretch of the stream, and an irrational step meets no period in the labels.
+        def inside(index, _):
+            position = tf.bitwise.bitwise_and(index * GOLDEN + phase, 2**32 - 1)
+            return (position >= low) & (position < high)
+
+        kept = self.dataset.enumerate().filter(inside).map(lambda _, example: example)
+        if next(iter(kept.take(1)), None) is None:
+            raise ValueError("source has too few images to split: a part has none.")
+        size = self.dataset.cardinality()
+        if not 0 <= size <= COUNTED_IMAGES:
+            return kept
+        count = tf.math.count_nonzero(inside(tf.range(size), None))  # a filter cannot know it
+        return kept.apply(tf.data.experimental.assert_cardinality(count))
+
+
+@dataclass(frozen=True)
+class Sliced(Part):
+    """A stream of which `open_range(start, stop)` reads any range alone."""
+
+    open_range: Callable[[int, int], tf.data.Dataset] = field(repr=False)
+    start: int
+    stop: int
+    image_shape: tuple[int, int, int]
+
+    def batches(self, size: int, fit: Callable, *, seed: int | None = None) -> tf.data.Dataset:
+        stream = Stream(self.open_range(self.start, self.stop), self.image_shape)
+        return stream.batches(size, fit, seed=seed)
+
+    def split(self, fractions: dict[str, float], seed: int) -> dict[str, Part]:
+        ranges = _ranges(self.stop - self.start, fractions)
+        return {
+            name: replace(self, start=self.start + start, stop=self.start + stop)
+            for name, (start, stop) in ranges.items()
+        }
+
+
+def find_splits(names: Iterable[str], where: str) -> dict[str, str]:
+    """Maps the parts "train", "validation" and "test" to the names that a source gives them."""
+    names = sorted(names)
+    found = {
+        part: next(name for name in spellings if name in names)
+        for part, spellings in SPLIT_NAMES.items()
+        if any(name in names for name in spellings)
+    }
+    if "train" not in found:
+        raise ValueError(f"source must have a train split. Received: {where} with {names}.")
+    return found
+
+
+def _ranges(size: int, fractions: dict[str, float]) -> dict[str, tuple[int, int]]:
+    counts = [max(1, round(fraction * size)) for fraction in fractions.values()]
+    edges = [0, *np.cumsum(counts).tolist(), size]
+    if edges[-2] >= size:
+        raise ValueError(
+            f"source has too few images to split. Received: {size} for train and {fractions}."
+        )
+    return dict(zip([*fractions, "train"], itertools.pairwise(edges), strict=True))

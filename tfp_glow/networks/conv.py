@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.networks.lowering import convolve
 from tfp_glow.shapes import with_one_batch_dimension
 
 __all__ = ["ActNormConv2D", "GlowNetwork", "ZeroConv2D"]
@@ -46,8 +47,7 @@ class _PaddedConv2D(keras.layers.Layer):
         """(convolution(x) + bias) * scale, with the scale folded into the kernels."""
         scale = tf.cast(scale, x.dtype)
         kernel = tf.cast(self.kernel, x.dtype) * scale
-        y = tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
-        return y + self._offset(x) * scale
+        return convolve(x, kernel) + self._offset(x) * scale
 
     def _offset(self, x):
         bias = tf.cast(self.bias, x.dtype)

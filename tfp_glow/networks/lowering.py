@@ -1,0 +1,93 @@
+"""One convolution, written in the form that its backend runs fastest."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Literal
+
+import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
+
+__all__ = ["convolve", "lower_for"]
+
+Backend = Literal["cpu", "cpu_xla", "accelerator"]
+
+# Output channels narrower than this share of the input make the product below pay on a CPU.
+NARROW = 0.1
+
+_forced: Backend | None = None
+
+
+def convolve(x, kernel):
+    """A zero-padded stride-1 convolution: `[B, H, W, in]` with `[k, k, in, out]`, k odd.
+
+    Accelerators run the convolution itself. On a CPU, a 1x1 convolution is a matrix product, and
+    so is a wide layer's convolution to few channels: one product for all taps, whose maps are
+    then shifted and added. Inside a compiled loop XLA's CPU backend runs the gradients of
+    convolutions hundredfold slower than products, so there every convolution is a product.
+    """
+    size, _, inputs, outputs = kernel.shape
+    backend = _backend()
+    if backend == "accelerator":
+        return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+    if size == 1:
+        return _product(x, kernel[0, 0])
+    if outputs <= NARROW * inputs or (backend == "cpu_xla" and outputs <= inputs):
+        return _shifted_products(x, kernel)
+    if backend == "cpu_xla":
+        return _product(_patches(x, size), tf.reshape(kernel, [size * size * inputs, outputs]))
+    return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+
+
+@contextlib.contextmanager
+def lower_for(backend: Backend) -> Iterator[None]:
+    """Traces what is inside for another backend than this machine's, as an export does."""
+    global _forced
+    before, _forced = _forced, backend
+    try:
+        yield
+    finally:
+        _forced = before
+
+
+def _backend() -> Backend:
+    if _forced is not None:
+        return _forced
+    if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
+        return "accelerator"
+    graph = tf.compat.v1.get_default_graph()
+    return "cpu_xla" if control_flow_util.GraphOrParentsInXlaContext(graph) else "cpu"
+
+
+def _product(x, matrix):
+    inputs, outputs = matrix.shape
+    product = tf.reshape(x, [-1, inputs]) @ matrix
+    shape = tf.concat([tf.shape(x)[:-1], [outputs]], 0)
+    return tf.ensure_shape(tf.reshape(product, shape), x.shape[:-1].concatenate(outputs))
+
+
+def _shifted_products(x, kernel):
+    """Every tap's product at every position, shifted to where the tap points, and added."""
+    size, _, inputs, outputs = kernel.shape
+    taps = tf.reshape(tf.transpose(kernel, [2, 0, 1, 3]), [inputs, size * size * outputs])
+    products = _pad(_product(x, taps), size)
+    maps = tf.split(products, size * size, axis=-1)
+    return tf.add_n([_window(m, x, tap, size) for tap, m in enumerate(maps)])
+
+
+def _patches(x, size: int):
+    """`[B, H, W, size * size * C]`: each position's neighbourhood."""
+    padded = _pad(x, size)
+    return tf.concat([_window(padded, x, tap, size) for tap in range(size * size)], -1)
+
+
+def _window(padded, x, tap: int, size: int):
+    row, column = divmod(tap, size)
+    height, width = x.shape[1:3]
+    return padded[:, row : row + height, column : column + width]
+
+
+def _pad(x, size: int):
+    pad = size // 2
+    return tf.pad(x, [[0, 0], [pad, pad], [pad, pad], [0, 0]])

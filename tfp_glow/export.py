@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pathlib
-import shutil
-import tempfile
+import os
 
 import tensorflow as tf
 import tensorflow_probability as tfp
+
+from tfp_glow.files import replacing
 
 __all__ = ["export_saved_model"]
 
@@ -16,7 +16,7 @@ tfd = tfp.distributions
 
 def export_saved_model(
     distribution: tfd.Distribution,
-    path: str,
+    path: str | os.PathLike,
     *,
     condition_dtype: str | None = None,
 ) -> None:
@@ -53,16 +53,11 @@ def export_saved_model(
     """
     if not isinstance(distribution, tfd.Distribution):
         raise TypeError(f"distribution must be a TFP distribution. Received: {distribution!r}.")
-    target = pathlib.Path(path)
-    if target.exists():
-        raise ValueError(f"path must not exist yet. Received: {str(target)!r}, which does.")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.exists(path):
+        raise ValueError(f"path must not exist yet. Received: {str(path)!r}, which does.")
     module = _Exported(distribution, condition_dtype)
-    # Written beside the target and renamed, so that a failure leaves nothing half-written.
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        whole = pathlib.Path(folder) / "saved_model"
-        tf.saved_model.save(module, str(whole), signatures=module.signatures())
-        shutil.move(str(whole), str(target))
+    with replacing(path) as temporary:
+        tf.saved_model.save(module, str(temporary), signatures=module.signatures())
 
 
 class _Exported(tf.Module):

@@ -8,7 +8,7 @@ from tensorflow_probability.python.distributions import transformed_distribution
 
 from tfp_glow.bijectors.base import FlowBijector
 
-__all__ = ["Flow", "stateless_seed", "standard_normal"]
+__all__ = ["Flow", "standard_normal", "stateless_seed"]
 
 tfb = tfp.bijectors
 tfd = tfp.distributions

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
-import tempfile
 
 import keras
 import numpy as np
@@ -13,6 +11,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow.config import from_config, to_config
 from tfp_glow.dequantization import Dequantized
+from tfp_glow.files import replacing
 from tfp_glow.tracking import variables_all_tracked
 
 __all__ = ["FlowModel"]
@@ -125,14 +124,10 @@ class FlowModel(keras.Model):
 
     def save(self, filepath, overwrite: bool = True, **kwargs) -> None:
         """As `keras.Model.save`; the file is written whole or not at all."""
-        target = pathlib.Path(filepath)
-        self.get_config()  # Raises before anything is written.
-        if target.exists() and not overwrite:
+        if os.path.exists(filepath) and not overwrite:
             raise ValueError(f"filepath exists and overwrite is False. Received: {filepath!r}.")
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            whole = pathlib.Path(folder) / target.name
-            super().save(whole, **kwargs)
-            os.replace(whole, target)
+        with replacing(filepath) as temporary:
+            super().save(temporary, **kwargs)
 
     def get_config(self) -> dict:
         return {"distribution": to_config(self._distribution), "name": self.name}

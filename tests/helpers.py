@@ -21,11 +21,16 @@ def normal(shape, dtype: str = "float64", seed: int = 0) -> tf.Tensor:
     return tf.constant(np.random.default_rng(seed).standard_normal(shape), dtype)
 
 
-def jacobian_log_det(function, value, event_ndims_in: int) -> tf.Tensor:
-    """log|det| of the full Jacobian of a function of one unbatched event, by autodiff."""
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(value)
-        output = tf.reshape(function(value), [-1])
-    jacobian = tape.jacobian(output, value, experimental_use_pfor=False)
-    size = math.prod(value.shape[value.shape.rank - event_ndims_in :])
-    return tf.linalg.slogdet(tf.reshape(jacobian, [size, size])).log_abs_determinant
+def jacobian_log_det(function, event) -> tf.Tensor:
+    """log|det| of the full Jacobian of a function of events, by autodiff, at one event.
+
+    Row i of the Jacobian is the gradient of output i, taken in copy i of a batch of events.
+    """
+    size = math.prod(event.shape)
+    copies = tf.repeat(event[tf.newaxis], size, axis=0)
+    with tf.GradientTape() as tape:
+        tape.watch(copies)
+        outputs = tf.reshape(function(copies), [size, size])
+        diagonal = tf.reduce_sum(tf.linalg.diag_part(outputs))
+    rows = tf.reshape(tape.gradient(diagonal, copies), [size, size])
+    return tf.linalg.slogdet(rows).log_abs_determinant

@@ -1,0 +1,397 @@
+"""The command line, on a tiny flow and tiny images."""
+
+import csv
+import json
+import math
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import matplotlib.image
+import numpy as np
+import pytest
+import tensorflow as tf
+from typer.testing import CliRunner
+
+import tfp_glow as tg
+from tfp_glow import callbacks, generation, pictures
+from tfp_glow import run as run_module
+from tfp_glow.cli import app
+from tfp_glow.settings import Settings
+
+pytestmark = pytest.mark.slow
+
+BATCHES = 3
+TINY = ("--levels", 1, "--steps", 1, "--hidden-channels", 4, "--batch-size", 32, "--num-bits", 5)
+PICTURES = ("curves.png", "samples.png", "reconstructions.png", "interpolation.png")
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def check_error(result, *parts):
+    """Asserts that a command failed with one line on stderr that has these parts."""
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    for part in parts:
+        assert part in result.stderr
+
+
+def history(folder):
+    with open(folder / "history.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def steps_done(folder):
+    return int(keras.saving.load_model(folder / "model.keras").optimizer.iterations)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """80 training images, in three batches once validation images are taken, and 20 for test."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, [120, 4, 4, 3]).astype("uint8")
+    labels = random.integers(0, 2, [120])
+    path = tmp_path_factory.mktemp("data") / "noise.npz"
+    splits = {"x_train": images[:100], "x_test": images[100:]}
+    np.savez(path, y_train=labels[:100], y_test=labels[100:], **splits)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A conditional run of two epochs and what it printed."""
+    folder = tmp_path_factory.mktemp("runs") / "trained"
+    options = ("--conditional", "--flip", "--epochs", 2, "--output", folder)
+    result = invoke("train", "--data", data, *TINY, *options)
+    assert result.exit_code == 0, result.output
+    return folder, result
+
+
+@pytest.fixture(scope="module")
+def interrupted(data, tmp_path_factory):
+    """An unconditional run with Ctrl-C in its second epoch, and what it printed."""
+
+    class CtrlC(keras.callbacks.Callback):
+        def __init__(self, folder):
+            super().__init__()
+
+        def on_train_batch_end(self, batch, logs=None):
+            if int(self.model.optimizer.iterations) == BATCHES + 1:
+                raise KeyboardInterrupt
+
+    folder = tmp_path_factory.mktemp("runs") / "a run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "TensorBoardScalars", CtrlC)
+        result = invoke("train", "--data", data, *TINY, "--epochs", 2, "--output", folder)
+    return folder, result
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    """A copy of the trained run, to be changed."""
+    return shutil.copytree(trained[0], tmp_path / "copy")
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_train_draws_pictures(trained, name):
+    picture = matplotlib.image.imread(trained[0] / name)
+    assert (trained[0] / name).read_bytes().startswith(b"\x89PNG")
+    assert min(picture.shape[:2]) > 100
+    assert picture[..., :3].std() > 0.05
+
+
+def test_train_leaves_nothing_but_its_files(trained):
+    names = {path.name for path in trained[0].iterdir()}
+    files = {"config.json", "history.csv", "model.keras", "saved_model", "tensorboard"}
+    assert names == files | set(PICTURES)
+
+
+def test_train_logs_every_epoch(trained):
+    rows = history(trained[0])
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    for row in rows:
+        assert {"bits_per_dim", "val_bits_per_dim"} <= set(row)
+        assert 4 < float(row["val_bits_per_dim"]) < 10  # Noise of five bits.
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_train_logs_for_tensorboard(trained, part):
+    (path,) = (trained[0] / "tensorboard" / part).iterdir()
+    events = tf.compat.v1.train.summary_iterator(str(path))
+    values = [
+        (event.step, float(tf.make_ndarray(value.tensor)))
+        for event in events
+        for value in event.summary.value
+        if value.tag == "epoch_bits_per_dim"
+    ]
+    column = "bits_per_dim" if part == "train" else "val_bits_per_dim"
+    logged = [(int(row["epoch"]), float(row[column])) for row in history(trained[0])]
+    np.testing.assert_allclose(values, logged, rtol=1e-5)
+
+
+def test_config_repeats_the_run(trained, data):
+    config = json.loads((trained[0] / "config.json").read_text())
+    assert config["versions"]["tfp_glow"] == tg.__version__
+    assert config["versions"]["tensorflow"] == tf.__version__
+    assert config["settings"]["num_bits"] == 5
+    expected = Settings(
+        data=str(data),
+        levels=1,
+        steps=1,
+        hidden_channels=4,
+        batch_size=32,
+        num_bits=5,
+        conditional=True,
+        flip=True,
+        epochs=2,
+    )
+    assert Settings.load(trained[0] / "config.json") == expected
+
+
+def test_the_exported_model_is_the_saved_one(trained):
+    model = keras.saving.load_model(trained[0] / "model.keras")
+    decode = tf.saved_model.load(str(trained[0] / "saved_model")).signatures["decode"]
+    z = tf.random.stateless_normal([5, 48], [0, 1])
+    classes = tf.constant([0, 1, 0, 1, 1])
+    expected = model.distribution.flow.decode(z, classes)
+    np.testing.assert_allclose(decode(z=z, condition=classes)["x"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_reconstruction_decodes_and_gives_the_images_back(interrupted, data, monkeypatch):
+    distribution = run_module.load_model(interrupted[0])[0].distribution
+    images = np.load(data)["x_test"] // 8
+    decoded = generation.reconstruct(distribution, images)
+    assert np.count_nonzero(decoded != images) <= 2  # Noise at the very edge of a bin.
+    with monkeypatch.context() as patch:
+        patch.setattr(distribution.flow, "decode", lambda z, condition: 0 * images + z[0, 0])
+        assert (generation.reconstruct(distribution, images) != images).any()
+
+
+def test_resuming_a_finished_run_only_draws_again(copy):
+    (copy / "samples.png").unlink()
+    before = (copy / "model.keras").read_bytes()
+    result = invoke("train", "--output", copy, "--resume")
+    assert result.exit_code == 0, result.output
+    assert (copy / "samples.png").exists()
+    assert (copy / "model.keras").read_bytes() == before
+    assert len(history(copy)) == 2
+
+
+def test_resume_drops_the_row_of_an_epoch_whose_model_was_not_saved(copy):
+    with open(copy / "history.csv", "a") as file:
+        file.write("2,1,1,1,1\n")
+    run_module._keep_rows(copy / "history.csv", 2)
+    assert [row["epoch"] for row in history(copy)] == ["0", "1"]
+
+
+def test_an_interrupted_run_is_saved(interrupted):
+    folder, result = interrupted
+    assert result.exit_code == 130
+    assert f"The model is saved in {folder / 'model.keras'}" in result.stderr
+    assert f"tfp-glow train --output '{folder}' --resume" in result.stderr
+    assert steps_done(folder) == BATCHES + 1
+    assert {"config.json", "history.csv", "model.keras"} == {p.name for p in folder.iterdir()}
+
+
+def test_an_interrupted_run_goes_on_and_for_longer(interrupted, tmp_path):
+    folder = shutil.copytree(interrupted[0], tmp_path / "copy")
+    result = invoke("train", "--output", folder, "--resume", "--epochs", 3)
+    assert result.exit_code == 0, result.output
+    assert "from epoch 2 of 3" in result.stdout
+    assert [row["epoch"] for row in history(folder)] == ["0", "1", "2"]
+    assert steps_done(folder) == 3 * BATCHES + 1
+    assert Settings.load(folder / "config.json").epochs == 3
+
+
+def test_a_foreign_folder_is_refused_and_left_alone(data, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    result = invoke("train", "--data", data, *TINY, "--output", tmp_path)
+    check_error(result, "output must be a new folder", str(tmp_path), "no run of tfp-glow")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_finished_run_is_not_overwritten(trained, data):
+    before = {path: path.stat().st_mtime_ns for path in trained[0].rglob("*")}
+    result = invoke("train", "--data", data, *TINY, "--output", trained[0])
+    check_error(result, "holds a run", "--resume")
+    assert {path: path.stat().st_mtime_ns for path in trained[0].rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["--steps", 2], ["steps", "cannot change from 1", "Received: 2"]),
+        (["--epochs", 1], ["epochs must be at least 2", "Received: 1"]),
+        (["--num-bits", 8], ["num_bits", "cannot change from 5", "Received: 8"]),
+    ],
+)
+def test_resume_refuses_other_settings(trained, options, parts):
+    check_error(invoke("train", "--output", trained[0], "--resume", *options), *parts)
+
+
+def test_resume_needs_a_run(tmp_path):
+    result = invoke("train", "--output", tmp_path / "nothing", "--resume")
+    check_error(result, "must hold a run to resume", "config.json")
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["--steps", 0], ["steps must be at least 1. Received: 0."]),
+        (["--levels", 3], ["image_shape", "levels=3"]),
+        (["--flow", "gloww"], ["flow must be one of", "Received: 'gloww'"]),
+        (["--coupling", "none"], ["law must be one of", "'none'"]),
+        (["--epochs", 0], ["epochs must be at least 1"]),
+        (["--learning-rate", -1], ["learning_rate must be at least 0. Received: -1.0"]),
+        (["--data", "nowhere.npz"], ["nowhere.npz"]),
+        (["--data", "elsewhere"], ["source must be", "'elsewhere'"]),
+    ],
+)
+def test_bad_settings_are_one_line_and_write_nothing(data, tmp_path, options, parts):
+    folder = tmp_path / "run"
+    result = invoke("train", "--data", data, *TINY, "--output", folder, *options)
+    check_error(result, *parts)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("arguments", [["train", "--nonsense"], ["nonsense"], ["sample"]])
+def test_bad_usage(arguments):
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert "Usage" in result.stderr
+
+
+def test_evaluate_repeats_what_training_found(trained, data):
+    folder, training = trained
+    result = invoke("evaluate", folder)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() in training.stdout
+    of_file = invoke("evaluate", folder / "model.keras", "--data", data)
+    assert of_file.stdout == result.stdout
+    assert invoke("evaluate", folder, "--seed", 1).exit_code == 0
+
+
+def test_evaluate_needs_data_that_fit(trained, tmp_path):
+    check_error(
+        invoke("evaluate", trained[0], "--data", "digits"),
+        "images of shape (4, 4, 3), pixels of 32 values and 2 classes. Received: 'digits' with",
+    )
+    lone = shutil.copy(trained[0] / "model.keras", tmp_path)
+    check_error(invoke("evaluate", lone), "data must be given")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "sample", "interpolate"])
+def test_a_missing_run_is_named(command, tmp_path):
+    check_error(invoke(command, tmp_path / "none"), "run must be a folder", str(tmp_path / "none"))
+
+
+def test_sample_gives_the_same_for_a_seed(trained, tmp_path):
+    images = []
+    for seed in (0, 0, 1):
+        options = ("--num", 70, "--temperature", 0.5, "--seed", seed)
+        result = invoke("sample", trained[0], *options, "--output", tmp_path / "images.npz")
+        assert result.exit_code == 0, result.output
+        images.append(np.load(tmp_path / "images.npz")["images"])
+    assert images[0].shape == (70, 4, 4, 3)
+    assert np.issubdtype(images[0].dtype, np.integer)
+    assert images[0].min() >= 0
+    assert images[0].max() < 32
+    np.testing.assert_array_equal(images[0], images[1])
+    assert (images[0] != images[2]).any()
+
+
+def test_sample_draws_a_grid(trained, tmp_path):
+    result = invoke("sample", trained[0], "--num", 6, "--output", tmp_path / "grid.png")
+    assert result.exit_code == 0, result.output
+    height, width, _ = matplotlib.image.imread(tmp_path / "grid.png").shape
+    assert width > height  # Two rows of three.
+
+
+def test_classes(trained, interrupted, tmp_path):
+    output = tmp_path / "images.npz"
+    for options, labels in (([], [0, 1, 0, 1, 0]), (["--class", 1], [1] * 5)):
+        result = invoke("sample", trained[0], "--num", 5, *options, "--output", output)
+        assert result.exit_code == 0, result.output
+        assert list(np.load(output)["labels"]) == labels
+    check_error(invoke("sample", trained[0], "--class", 2), "class must be from 0 to 1")
+    check_error(invoke("sample", interrupted[0], "--class", 0), "the flow has no classes")
+
+
+def test_interpolate(trained, tmp_path):
+    output = tmp_path / "paths.png"
+    result = invoke("interpolate", trained[0], "--pairs", 2, "--steps", 4, "--output", output)
+    assert result.exit_code == 0, result.output
+    height, width, _ = matplotlib.image.imread(output).shape
+    assert width > height
+
+
+def test_interpolation_goes_from_one_image_to_the_other(trained):
+    model, settings = run_module.load_model(trained[0])
+    loaded = tg.data.load_images(settings.data, **settings.data_options())
+    start, end, labels = pictures.image_pairs(loaded.test, 3, seed=1)
+    paths = generation.interpolate_images(model.distribution, start, end, steps=5, condition=labels)
+    assert paths.shape == (3, 5, 4, 4, 3)
+    assert np.count_nonzero(paths[:, 0] != start) + np.count_nonzero(paths[:, -1] != end) <= 2
+
+
+def test_pairs_are_of_one_class():
+    images = np.arange(12).reshape(12, 1, 1, 1)
+    labels = np.arange(12) % 3
+    batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(5)
+    start, end, found = pictures.image_pairs(batches, 5)
+    np.testing.assert_array_equal(start.ravel() % 3, found)
+    np.testing.assert_array_equal(end.ravel() % 3, found)
+    assert len(set(start.ravel()) | set(end.ravel())) == 10
+
+
+def test_export(trained, tmp_path):
+    assert invoke("export", trained[0], tmp_path / "model").exit_code == 0
+    signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
+    assert set(signatures) == {"log_prob", "sample", "encode", "decode"}
+    check_error(invoke("export", trained[0], tmp_path / "model"), "path must not exist yet")
+
+
+def test_a_loss_that_is_not_finite_stops_training_and_saves_nothing(tmp_path):
+    callback = callbacks.SaveEachEpoch(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="The loss is nan in epoch 3"):
+        callback.on_epoch_end(2, {"loss": math.nan})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_learning_rate_rises_and_falls_to_zero():
+    schedule = run_module._learning_rate(Settings(epochs=10, warmup_epochs=2), 7)
+    rates = [float(schedule(step)) for step in range(71)]
+    assert rates[0] == rates[70] == 0
+    assert np.argmax(rates) == 14
+    assert rates[14] == pytest.approx(Settings().learning_rate)
+
+
+def test_version():
+    assert invoke("--version").stdout == f"tfp-glow {tg.__version__}\n"
+
+
+def test_ctrl_c(data, tmp_path):
+    folder = tmp_path / "run"
+    code = "from tfp_glow.cli import main; main()"
+    options = ["train", "--data", data, *TINY, "--epochs", 100000, "--output", folder]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, options)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.time() + 120
+    while not (folder / "model.keras").exists() and time.time() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"The model is saved in {folder / 'model.keras'}" in errors
+    assert "Traceback" not in errors
+    assert steps_done(folder) >= BATCHES

@@ -1,0 +1,85 @@
+"""Keras callbacks of a training run."""
+
+from __future__ import annotations
+
+import math
+import os
+import pathlib
+
+import keras
+import tensorflow as tf
+
+__all__ = ["SaveEachEpoch", "TensorBoardScalars"]
+
+
+class SaveEachEpoch(keras.callbacks.Callback):
+    """Saves the model at the end of each epoch.
+
+    How far it is, its optimizer's `iterations` tell.
+
+    Args:
+      path: A `.keras` file.
+
+    Raises:
+      ValueError: In training, if the loss is no longer finite; nothing is saved then.
+
+    Example:
+
+        model.fit(images, epochs=9, callbacks=[SaveEachEpoch("model.keras")])
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        super().__init__()
+        self._path = pathlib.Path(path)
+
+    def on_epoch_end(self, epoch, logs=None):
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"The loss is {loss} in epoch {epoch + 1}; the model of the epoch before is kept. "
+                "Try a lower learning_rate or more warmup_epochs."
+            )
+        self.model.save(self._path)
+
+
+class TensorBoardScalars(keras.callbacks.Callback):
+    """Logs the metrics of each epoch for TensorBoard, which need not be installed.
+
+    Args:
+      folder: Folder of the logs, with one for training and one for validation inside.
+
+    Example:
+
+        model.fit(images, epochs=9, callbacks=[TensorBoardScalars("tensorboard")])
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        super().__init__()
+        self._folder = pathlib.Path(folder)
+        self._writers = {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, value in (logs or {}).items():
+            part = "validation" if name.startswith("val_") else "train"
+            with self._writer(part).as_default():
+                _write_scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)
+        for writer in self._writers.values():
+            writer.flush()
+
+    def on_train_end(self, logs=None):
+        for writer in self._writers.values():
+            writer.close()
+        self._writers = {}
+
+    def _writer(self, part: str):
+        if part not in self._writers:
+            self._writers[part] = tf.summary.create_file_writer(str(self._folder / part))
+        return self._writers[part]
+
+
+def _write_scalar(tag: str, value: float, step: int) -> None:
+    """`tf.summary.scalar`, which needs the tensorboard package only for this metadata."""
+    metadata = tf.compat.v1.SummaryMetadata()
+    metadata.plugin_data.plugin_name = "scalars"
+    metadata.data_class = 1  # DATA_CLASS_SCALAR
+    tf.summary.write(tag, tf.constant(value, tf.float32), step=step, metadata=metadata)

@@ -1,0 +1,96 @@
+"""The pictures of a training run."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_glow import plots
+from tfp_glow.data import ImageData
+from tfp_glow.dequantization import Dequantized
+from tfp_glow.generation import interpolate_images, reconstruct, sample_images
+
+__all__ = ["draw_curves", "draw_pictures", "image_pairs"]
+
+TEMPERATURES = (0.0, 0.5, 0.7, 1.0)
+COLUMNS = 12
+PATHS = 5
+
+
+def draw_pictures(
+    distribution: Dequantized, data: ImageData, folder: str | os.PathLike, *, seed: int = 0
+) -> None:
+    """Writes samples.png, reconstructions.png and interpolation.png.
+
+    Args:
+      distribution: Distribution over the images.
+      data: The images it was trained on; of its test images some are drawn.
+      folder: Folder to write.
+      seed: Seed of the samples.
+    """
+    condition = None
+    if distribution.condition_shape is not None:
+        condition = np.arange(COLUMNS) % data.num_classes
+    samples = sample_images(
+        distribution, COLUMNS, temperatures=TEMPERATURES, condition=condition, seed=seed
+    )
+    images, labels = _first_images(data.test, COLUMNS)
+    decoded = reconstruct(distribution, images, condition=labels, seed=seed)
+    start, end, labels = image_pairs(data.test, PATHS)
+    paths = interpolate_images(distribution, start, end, steps=COLUMNS, condition=labels, seed=seed)
+    by_temperature = dict(zip(TEMPERATURES, samples, strict=True))
+    num_bins = data.num_bins
+    figures = {
+        "samples": plots.plot_samples(by_temperature, num_bins=num_bins),
+        "reconstructions": plots.plot_reconstructions(images, decoded, num_bins=num_bins),
+        "interpolation": plots.plot_interpolation(paths, num_bins=num_bins),
+    }
+    for name, figure in figures.items():
+        plots.save_figure(figure, pathlib.Path(folder) / f"{name}.png")
+
+
+def draw_curves(history: str | os.PathLike, path: str | os.PathLike) -> None:
+    """Writes the learning curves of a `keras.callbacks.CSVLogger` file as a picture."""
+    table = np.atleast_1d(np.genfromtxt(history, delimiter=",", names=True))
+    curves = {name: table[name] for name in ("bits_per_dim", "val_bits_per_dim")}
+    plots.save_figure(plots.plot_curves(curves), path)
+
+
+def image_pairs(batches: tf.data.Dataset, num: int, *, seed: int | None = None):
+    """Pairs of images, of one class where the data have labels.
+
+    Args:
+      batches: Batches of images, or pairs of images and labels.
+      num: Number of pairs; where the data give fewer, so does this.
+      seed: Seed that chooses the pairs; the first ones when omitted.
+
+    Returns:
+      The pairs' first images, their second ones, and their labels or None.
+
+    Raises:
+      ValueError: If the data give no pair.
+    """
+    examples = batches.unbatch()
+    if seed is not None:
+        examples = examples.shuffle(1024, seed=seed)
+    waiting, pairs = {}, []
+    for example in examples.as_numpy_iterator():
+        image, label = example if isinstance(example, tuple) else (example, None)
+        if label in waiting:
+            pairs.append((waiting.pop(label), image, label))
+        else:
+            waiting[label] = image
+        if len(pairs) == num:
+            break
+    if not pairs:
+        raise ValueError("data must have two test images, of one class if any. Received: none.")
+    start, end, labels = zip(*pairs, strict=True)
+    return np.stack(start), np.stack(end), None if labels[0] is None else np.stack(labels)
+
+
+def _first_images(batches: tf.data.Dataset, num: int):
+    batch = next(batches.unbatch().batch(num).as_numpy_iterator())
+    return batch if isinstance(batch, tuple) else (batch, None)

@@ -1,0 +1,260 @@
+"""A training run: from settings to a folder that holds the model and what it can do."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tfp_glow
+from tfp_glow.callbacks import SaveEachEpoch, TensorBoardScalars
+from tfp_glow.data import ImageData, load_images
+from tfp_glow.dequantization import Dequantized
+from tfp_glow.export import export_saved_model
+from tfp_glow.files import replacing
+from tfp_glow.generation import mean_bits_per_dim
+from tfp_glow.model import FlowModel
+from tfp_glow.pictures import draw_curves, draw_pictures
+from tfp_glow.plots import require_matplotlib
+from tfp_glow.settings import Settings
+
+__all__ = ["Run", "load_model"]
+
+CONFIG, MODEL, HISTORY = "config.json", "model.keras", "history.csv"
+CHANGEABLE = ("epochs", "data_dir", "download", "jit_compile")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A training run and the folder it writes.
+
+    | file | content |
+    | --- | --- |
+    | `config.json` | settings and versions |
+    | `model.keras` | the model and its optimizer, written anew each epoch |
+    | `history.csv`, `tensorboard/` | training and validation bits per dimension by epoch |
+    | `saved_model/` | see `export_saved_model` |
+    | `curves.png`, `samples.png`, `reconstructions.png`, `interpolation.png` | pictures |
+
+    Make one with `Run.start` or `Run.resume`.
+
+    Example:
+
+        run = Run.start(Settings(epochs=5), "runs/digits")
+        test_bits_per_dim = run.train()
+        Run.resume("runs/digits", epochs=10).train()
+    """
+
+    settings: Settings
+    folder: pathlib.Path
+
+    @classmethod
+    def start(cls, settings: Settings, folder: str | os.PathLike) -> Run:
+        """A new run, which writes nothing yet.
+
+        Raises:
+          ValueError: If the folder exists and is not empty.
+        """
+        folder = pathlib.Path(folder)
+        if (folder / CONFIG).exists():
+            raise ValueError(
+                "output must be a new folder. "
+                f"Received: {str(folder)!r}, which holds a run; --resume continues it."
+            )
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise ValueError(
+                "output must be a new folder. "
+                f"Received: {str(folder)!r}, which exists and holds no run of tfp-glow."
+            )
+        return cls(settings, folder)
+
+    @classmethod
+    def resume(cls, folder: str | os.PathLike, **changes) -> Run:
+        """A run to continue, with its own settings.
+
+        Args:
+          folder: What an earlier run wrote.
+          **changes: New values of `epochs`, `data_dir`, `download` and `jit_compile`.
+
+        Raises:
+          ValueError: If the folder holds no run, or another setting differs from the run's.
+        """
+        folder = pathlib.Path(folder)
+        if not (folder / CONFIG).is_file():
+            raise ValueError(
+                f"output must hold a run to resume. Received: {str(folder)!r}, "
+                f"which has no {CONFIG}."
+            )
+        settings = Settings.load(folder / CONFIG)
+        for name, value in changes.items():
+            if name not in CHANGEABLE and value != getattr(settings, name):
+                raise ValueError(
+                    f"{name} of a resumed run cannot change from {getattr(settings, name)!r}. "
+                    f"Received: {value!r}."
+                )
+        return cls(dataclasses.replace(settings, **changes), folder)
+
+    @property
+    def config_file(self) -> pathlib.Path:
+        """Where the settings are."""
+        return self.folder / CONFIG
+
+    @property
+    def model_file(self) -> pathlib.Path:
+        """Where the model is."""
+        return self.folder / MODEL
+
+    def train(self, *, verbose: int | str = "auto", report: Callable = print) -> float:
+        """Trains from where the run stands, and writes all files of the folder.
+
+        An interruption by Ctrl-C saves the model before it is raised again.
+
+        Args:
+          verbose: As in `keras.Model.fit`.
+          report: Called with lines of text on what happens.
+
+        Returns:
+          The bits per dimension of the test images.
+
+        Raises:
+          ValueError: If the data have no validation or test images, or the run has more epochs
+            behind it than it is to have, or the loss is no longer finite.
+        """
+        require_matplotlib()
+        data = load_images(self.settings.data, **self.settings.data_options())
+        _check_splits(data)
+        batches = _length(data.train)
+        model = self._model(data, batches)
+        done = int(model.optimizer.iterations) // batches
+        if done > self.settings.epochs:
+            raise ValueError(
+                f"epochs must be at least {done}, which the run has behind it. "
+                f"Received: {self.settings.epochs}."
+            )
+        self._write_config()
+        if done < self.settings.epochs:
+            report(self._headline(model, data, done))
+            self._fit(model, data, done, verbose)
+        report("Training is over. Pictures and the SavedModel follow.")
+        draw_curves(self.folder / HISTORY, self.folder / "curves.png")
+        draw_pictures(model.distribution, data, self.folder, seed=self.settings.seed)
+        with replacing(self.folder / "saved_model") as temporary:
+            export_saved_model(model.distribution, temporary)
+        return mean_bits_per_dim(model.distribution, data.test)
+
+    def _model(self, data: ImageData, batches: int) -> FlowModel:
+        """The model as the run left it, or a new one, compiled for the epochs to come."""
+        settings = self.settings
+        schedule = _learning_rate(settings, batches)
+        if self.model_file.is_file():
+            model = keras.saving.load_model(self.model_file)
+            optimizer = model.optimizer
+            optimizer.learning_rate = schedule
+        else:
+            model = settings.build_model(data.image_shape, data.num_bins, data.num_classes)
+            decay = settings.weight_decay or None
+            optimizer = keras.optimizers.Adamax(schedule, weight_decay=decay)
+        jit_compile = "auto" if settings.jit_compile is None else settings.jit_compile
+        model.compile(optimizer, jit_compile=jit_compile)
+        return model
+
+    def _fit(self, model: FlowModel, data: ImageData, done: int, verbose) -> None:
+        keras.utils.set_random_seed(self.settings.seed + done)
+        history = self.folder / HISTORY
+        _keep_rows(history, done)
+        callbacks = [
+            keras.callbacks.CSVLogger(history, append=True),
+            TensorBoardScalars(self.folder / "tensorboard"),
+            SaveEachEpoch(self.model_file),
+        ]
+        try:
+            model.fit(
+                data.train,
+                validation_data=data.validation,
+                initial_epoch=done,
+                epochs=self.settings.epochs,
+                callbacks=callbacks,
+                shuffle=False,  # The data set shuffles itself, and Keras warns about True.
+                verbose=verbose,
+            )
+        except KeyboardInterrupt:
+            model.save(self.model_file)
+            raise
+
+    def _write_config(self) -> None:
+        versions = {module.__name__: module.__version__ for module in (tfp_glow, tf, tfp, keras)}
+        config = {
+            "settings": dataclasses.asdict(self.settings),
+            "versions": {**versions, "python": platform.python_version()},
+        }
+        with replacing(self.config_file) as temporary:
+            temporary.write_text(json.dumps(config, indent=2) + "\n")
+
+    def _headline(self, model: FlowModel, data: ImageData, done: int) -> str:
+        settings = self.settings
+        size = "x".join(map(str, data.image_shape))
+        progress = f"from epoch {done + 1} of {settings.epochs}" if done else "from the start"
+        return (
+            f"Training {settings.flow} ({model.count_params():,} parameters) on {settings.data} "
+            f"({size}, values 0 to {data.num_bins - 1}) {progress}. "
+            "The first batch takes longer: TensorFlow traces the graph."
+        )
+
+
+def load_model(path: str | os.PathLike) -> tuple[FlowModel, Settings | None]:
+    """The model of a run and the run's settings.
+
+    Args:
+      path: Folder of a run, or a `.keras` file, whose settings are None where no config.json
+        lies beside it.
+
+    Raises:
+      ValueError, TypeError: If there is no such model.
+    """
+    path = pathlib.Path(path)
+    file = path / MODEL if path.is_dir() else path
+    if not file.is_file() or file.suffix != ".keras":
+        raise ValueError(
+            f"run must be a folder with a {MODEL}, or a .keras file. Received: {str(path)!r}."
+        )
+    model = keras.saving.load_model(file, compile=False)
+    if not isinstance(getattr(model, "distribution", None), Dequantized):
+        raise TypeError(f"run must hold a model of images. Received: {str(path)!r}.")
+    config = file.parent / CONFIG
+    return model, Settings.load(config) if config.is_file() else None
+
+
+def _learning_rate(settings: Settings, batches: int):
+    """Up from 0 in a straight line, then down to 0 along a cosine."""
+    total = settings.epochs * batches
+    warmup = min(settings.warmup_epochs * batches, total // 2)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, total - warmup, warmup_target=settings.learning_rate, warmup_steps=warmup
+    )
+
+
+def _check_splits(data: ImageData) -> None:
+    for name in ("validation", "test"):
+        if getattr(data, name) is None:
+            raise ValueError(f"data must have {name} images. Received: too few for any.")
+
+
+def _length(batches: tf.data.Dataset) -> int:
+    known = int(batches.cardinality())
+    return known if known >= 0 else sum(1 for _ in batches)
+
+
+def _keep_rows(history: pathlib.Path, epochs: int) -> None:
+    """Drops the rows of epochs that a resumed run does again."""
+    if history.exists():
+        lines = history.read_text().splitlines(keepends=True)
+        kept = [line for line in lines[1:] if int(line.split(",")[0]) < epochs]
+        with replacing(history) as temporary:
+            temporary.write_text("".join([*lines[:1], *kept]))

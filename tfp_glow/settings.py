@@ -1,0 +1,141 @@
+"""The settings of a training run."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import os
+import pathlib
+import re
+
+from tfp_glow.bijectors.checks import check_choice, check_positive_int
+from tfp_glow.dequantization import Dequantized
+from tfp_glow.flows import RECIPES
+from tfp_glow.model import FlowModel
+
+__all__ = ["Settings"]
+
+# By setting, the argument that a function of `flows` may take.
+_FLOW_ARGUMENTS = {
+    "levels": "levels",
+    "steps": "steps",
+    "hidden_channels": "hidden_channels",
+    "coupling": "coupling",
+    "conv": "conv",
+    "factor_out": "factor_out",
+    "conditional": "num_classes",
+    "seed": "seed",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All that decides a training run; the defaults train Glow on scikit-learn's digits.
+
+    Attributes:
+      data: Source of the images; see `load_images`.
+      data_dir, download, num_bits, flip, image_size, batch_size: As in `load_images`.
+      flow: Name of a function of `flows`.
+      levels, steps, hidden_channels, coupling, conv, factor_out: Its arguments, where it
+        takes them.
+      conditional: Whether the flow is conditioned on the images' labels.
+      epochs: Passes over the training images.
+      learning_rate: Of Adamax, at its highest.
+      warmup_epochs: Epochs in which the learning rate rises from 0, at most half of them all;
+        from there it falls to 0 along a cosine.
+      weight_decay: Decoupled weight decay, which holds overfitting off in small data sets.
+      seed: Seed of the split of the data, the initial weights and the noise.
+      jit_compile: Whether XLA compiles the training step; None leaves it to Keras.
+
+    Raises:
+      ValueError, TypeError: If a setting is out of its range, or the flow takes no such argument.
+    """
+
+    data: str = "digits"
+    data_dir: str | None = None
+    download: bool = False
+    num_bits: int = 8
+    flip: bool = False
+    image_size: int | None = None
+    flow: str = "glow"
+    levels: int = 2
+    steps: int = 32
+    hidden_channels: int = 32
+    coupling: str = "affine"
+    conv: str = "lu"
+    factor_out: float = 0.5
+    conditional: bool = False
+    epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 1e-2
+    warmup_epochs: int = 2
+    weight_decay: float = 0.3
+    seed: int = 0
+    jit_compile: bool | None = None
+
+    def __post_init__(self):
+        check_choice(self.flow, RECIPES, "flow")
+        check_positive_int(self.epochs, "epochs")
+        for argument in ("learning_rate", "warmup_epochs", "weight_decay", "seed"):
+            if not getattr(self, argument) >= 0:
+                raise ValueError(
+                    f"{argument} must be at least 0. Received: {getattr(self, argument)}."
+                )
+        for setting, argument in _FLOW_ARGUMENTS.items():
+            if setting in self.changed() and argument not in self._accepted():
+                raise ValueError(
+                    f"{setting} means nothing to the flow {self.flow!r}. "
+                    f"Received: {getattr(self, setting)!r}."
+                )
+
+    def changed(self) -> dict:
+        """The settings that are not the defaults."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        }
+
+    def data_options(self) -> dict:
+        """The arguments of `load_images` beside the source."""
+        names = ("batch_size", "num_bits", "flip", "image_size", "seed", "data_dir", "download")
+        return {"labels": self.conditional, **{name: getattr(self, name) for name in names}}
+
+    def build_model(self, image_shape: tuple, num_bins: int, num_classes: int | None) -> FlowModel:
+        """The untrained model of such images; `num_classes` counts where it is conditional."""
+        values = {
+            **dataclasses.asdict(self),
+            "conditional": num_classes if self.conditional else None,
+        }
+        arguments = {
+            argument: values[setting]
+            for setting, argument in _FLOW_ARGUMENTS.items()
+            if argument in self._accepted()
+        }
+        flow = RECIPES[self.flow](image_shape, **arguments)
+        return FlowModel(Dequantized(flow, num_bins))
+
+    def default_folder(self) -> pathlib.Path:
+        """runs/FLOW-DATA."""
+        name = self.data.removeprefix("tfds:")
+        if name == self.data:
+            name = pathlib.Path(name).resolve().stem
+        return pathlib.Path("runs") / f"{self.flow}-{re.sub(r'[^A-Za-z0-9_.]+', '-', name)}"
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Settings:
+        """Reads what a run wrote to its config.json.
+
+        Raises:
+          ValueError: If the file is none of a run's, or of one with other settings.
+        """
+        try:
+            return cls(**json.loads(pathlib.Path(path).read_text())["settings"])
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{str(path)!r} does not hold the settings of a run: {error}."
+            ) from error
+
+    def _accepted(self):
+        return inspect.signature(RECIPES[self.flow]).parameters

@@ -63,6 +63,7 @@ def test_tensorflow_alone_answers_all_signatures(flow, tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_integers_and_plain_distributions_export(flow, tmp_path):
     tg.export_saved_model(tg.Dequantized(flow, 4), str(tmp_path / "integers"))
     sample = tf.saved_model.load(str(tmp_path / "integers")).signatures["sample"]

@@ -18,7 +18,7 @@ CLASSES = np.arange(23, dtype="int32") % 3
 
 def image_model(num_classes: int | None = 3) -> tg.FlowModel:
     flow = tg.flows.glow(
-        (4, 4, 1), levels=2, steps=2, hidden_channels=4, num_classes=num_classes, seed=0
+        (4, 4, 1), levels=1, steps=2, hidden_channels=4, num_classes=num_classes, seed=0
     )
     return tg.FlowModel(tg.Dequantized(flow, 4))
 
@@ -104,6 +104,7 @@ def test_weights_and_checkpoint_round_trips(fitted, tmp_path):
     np.testing.assert_array_equal(densities(by_checkpoint), densities(model))
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_not_initialized_again(fitted, tmp_path):
     model, _ = fitted
     model.save_weights(str(tmp_path / "model.weights.h5"))
@@ -128,7 +129,9 @@ def test_keras_export_serves_log_prob(fitted, tmp_path):
     assert tf.saved_model.load(str(tmp_path / "exported")).serve
 
 
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "xla"]
+)
 def test_fit_on_tf_data_with_and_without_xla(jit_compile):
     model = vector_model()
     dataset = tf.data.Dataset.from_tensor_slices(VECTORS).batch(16)

@@ -74,7 +74,9 @@ def values_and_gradients(make_step: Callable, depth: int, x, condition, dtype: s
     return run(*sources)
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize(
+    "name", [pytest.param("glow", marks=pytest.mark.slow), "condition", "hand-written"]
+)
 @pytest.mark.parametrize(
     ("dtype", "tolerance"),
     [("float64", 1e-10), pytest.param("float32", 1e-4, marks=pytest.mark.slow)],

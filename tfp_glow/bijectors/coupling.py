@@ -143,7 +143,7 @@ class Coupling(FlowBijector):
                 f"{self.name} needs channels to keep and to transform. "
                 f"Received: {channels} channels of which {kept} are kept."
             )
-        return value[..., :kept], value[..., kept:]
+        return tf.split(value, [kept, channels - kept], axis=-1)
 
     def _parameters_of_law(self, kept, transformed, condition):
         ndims = self.forward_min_event_ndims

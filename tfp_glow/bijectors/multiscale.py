@@ -112,8 +112,8 @@ class MultiScale(FlowBijector):
                 h, log_det = transform(block, "inverse", h, block_condition, event_ndims=ndims)
                 total += log_det
             if index < len(self._parts) - 1:
-                kept = h.shape[-1] - self._factored(h.shape)
-                h, z = h[..., :kept], h[..., kept:]
+                factored = self._factored(h.shape)
+                h, z = tf.split(h, [h.shape[-1] - factored, factored], axis=-1)
                 parts.append(self._flat(z))
         return tf.concat([*parts, self._flat(h)], -1), total
 

@@ -13,8 +13,8 @@ __all__ = ["convolve", "lower_for"]
 
 Backend = Literal["cpu", "cpu_xla", "accelerator"]
 
-# Output channels narrower than this share of the input make the product below pay on a CPU.
-NARROW = 0.1
+# Outputs of up to this share of the input's channels make the shifted products pay on a CPU.
+NARROW = 0.4
 
 _forced: Backend | None = None
 
@@ -71,21 +71,43 @@ def _shifted_products(x, kernel):
     """Every tap's product at every position, shifted to where the tap points, and added."""
     size, _, inputs, outputs = kernel.shape
     taps = tf.reshape(tf.transpose(kernel, [2, 0, 1, 3]), [inputs, size * size * outputs])
-    products = _pad(_product(x, taps), size)
-    maps = tf.split(products, size * size, axis=-1)
-    return tf.add_n([_window(m, x, tap, size) for tap, m in enumerate(maps)])
+    return _add_shifted(_product(x, taps), size)
 
 
-def _patches(x, size: int):
+def _add_shifted(products, size: int):
+    """Adds up `[B, H, W, size * size * C]`, tap by tap, each shifted to where it points."""
+
+    @tf.custom_gradient
+    def add(products):
+        padded, channels = _pad(products, size), products.shape[-1] // size**2
+        total = tf.add_n(
+            [
+                _window(padded, products, tap, size, slice(tap * channels, (tap + 1) * channels))
+                for tap in range(size * size)
+            ]
+        )
+
+        def gradient(upstream):
+            # Each tap's gradient is the upstream one shifted back: a patch, read backwards.
+            # TensorFlow's own would write a padded tensor for every tap.
+            return _patches(upstream, size, backwards=True)
+
+        return total, gradient
+
+    return add(products)
+
+
+def _patches(x, size: int, *, backwards: bool = False):
     """`[B, H, W, size * size * C]`: each position's neighbourhood."""
-    padded = _pad(x, size)
-    return tf.concat([_window(padded, x, tap, size) for tap in range(size * size)], -1)
+    padded, taps = _pad(x, size), range(size * size)
+    order = reversed(taps) if backwards else taps
+    return tf.concat([_window(padded, x, tap, size) for tap in order], -1)
 
 
-def _window(padded, x, tap: int, size: int):
+def _window(padded, x, tap: int, size: int, channels: slice = slice(None)):
     row, column = divmod(tap, size)
     height, width = x.shape[1:3]
-    return padded[:, row : row + height, column : column + width]
+    return padded[:, row : row + height, column : column + width, channels]
 
 
 def _pad(x, size: int):

@@ -174,6 +174,7 @@ def test_saved_model_reloads(case, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_composes_with_tfp(case):
     """Chain, Invert, TransformedDistribution and JointDistribution of TFP."""
     b, batch = case.bijector, (2,)

@@ -40,6 +40,7 @@ def flow() -> tg.Flow:
     return flow
 
 
+@pytest.mark.slow
 def test_tensorflow_alone_answers_all_signatures(flow, tmp_path):
     path = tmp_path / "new" / "saved_model"
     tg.export_saved_model(flow, str(path))

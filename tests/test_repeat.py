@@ -75,7 +75,11 @@ def values_and_gradients(make_step: Callable, depth: int, x, condition, dtype: s
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param("glow", marks=pytest.mark.slow), "condition", "hand-written"]
+    "name",
+    [
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("glow", "condition")),
+        "hand-written",
+    ],
 )
 @pytest.mark.parametrize(
     ("dtype", "tolerance"),
@@ -128,3 +132,25 @@ def test_reversible_gradients_compile_under_xla_with_a_dynamic_batch():
     compiled = tf.function(run, input_signature=specs, jit_compile=True)
     for expected, actual in zip(run(x, condition), compiled(x, condition), strict=True):
         np.testing.assert_allclose(actual, expected, atol=1e-10)
+
+
+def half_precision_step() -> tgb.GlowStep:
+    options = {"hidden_channels": 4, "input_shape": (2, 2, 2), "seed": 0}
+    return tgb.GlowStep(4, GlowNetwork(4, dtype="mixed_bfloat16", **options), seed=0)
+
+
+@pytest.mark.parametrize("reversible", [False, True])
+def test_networks_in_bfloat16_keep_latents_and_log_dets_in_float32(reversible):
+    flow = tgb.Repeat(half_precision_step, 3, reversible=reversible)
+    exact = tgb.Repeat(lambda: glow_step("float32"), 3)
+    randomize(flow, scale=0.1)
+    randomize(exact, scale=0.1)
+    x = normal((3, 2, 2, 4), "float32")
+    with tf.GradientTape() as tape:
+        z, log_det = flow.inverse_and_log_det(x)
+        loss = tf.reduce_sum(z**2) - tf.reduce_sum(log_det)
+    gradients = tape.gradient(loss, flow.trainable_variables)
+    assert all(np.isfinite(g).all() and g.dtype == tf.float32 for g in gradients)
+    assert z.dtype == log_det.dtype == tf.float32
+    np.testing.assert_allclose(z, exact.inverse(x), atol=0.1)
+    np.testing.assert_allclose(log_det, exact.inverse_and_log_det(x)[1], atol=0.3)

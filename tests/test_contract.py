@@ -78,9 +78,8 @@ def test_log_dets_equal_the_autodiff_jacobian(case):
     np.testing.assert_allclose(fldj, true_fldj, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "xla"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
 def test_dynamic_batch_in_tf_function(case, jit_compile):
     """One trace serves batches of 1 and 3 and gives every variable its gradient."""
     b, variables = case.bijector, case.bijector.trainable_variables

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_glow.bijectors.base import condition_kwargs
 from tfp_glow.bijectors.checks import check_positive_int
 from tfp_glow.flow import stateless_seed
 
@@ -104,7 +105,7 @@ class Dequantized(tfd.Distribution):
 
     def bits_per_dim(self, x, condition=None, *, seed=None):
         """-log_prob / (D log 2), one number an example."""
-        kwargs = {} if condition is None else {"condition": condition}
+        kwargs = condition_kwargs(condition)
         return self.to_bits_per_dim(self.log_prob(x, seed=seed, **kwargs))
 
     def to_bits_per_dim(self, log_prob):

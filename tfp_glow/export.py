@@ -7,6 +7,7 @@ import os
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_glow.bijectors.base import condition_kwargs
 from tfp_glow.files import replacing
 
 __all__ = ["export_saved_model"]
@@ -96,25 +97,21 @@ class _Exported(tf.Module):
         }
 
     def _log_prob(self, x, condition=None):
-        return {"log_prob": self._distribution.log_prob(x, **_given(condition))}
+        return {"log_prob": self._distribution.log_prob(x, **condition_kwargs(condition))}
 
     def _sample(self, num_samples, temperature, seed, condition=None):
-        kwargs = _given(condition)
+        kwargs = condition_kwargs(condition)
         if self._takes_temperature:
             kwargs["temperature"] = temperature
         seed = tf.stack([seed, 0])
         return {"x": self._distribution.sample(num_samples, seed=seed, **kwargs)}
 
     def _encode(self, x, condition=None):
-        return {"z": self._flow.bijector.inverse(x, **_given(condition))}
+        return {"z": self._flow.bijector.inverse(x, **condition_kwargs(condition))}
 
     def _decode(self, z, condition=None):
-        return {"x": self._flow.bijector.forward(z, **_given(condition))}
+        return {"x": self._flow.bijector.forward(z, **condition_kwargs(condition))}
 
 
 def _batch_of(shape, dtype, name: str) -> tf.TensorSpec:
     return tf.TensorSpec([None, *shape], dtype, name=name)
-
-
-def _given(condition) -> dict:
-    return {} if condition is None else {"condition": condition}

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.distributions import transformed_distribution
 
-from tfp_glow.bijectors.base import FlowBijector
+from tfp_glow.bijectors.base import FlowBijector, condition_kwargs
 
 __all__ = ["Flow", "standard_normal", "stateless_seed"]
 
@@ -97,11 +97,11 @@ class Flow(transformed_distribution._TransformedDistribution):
 
     def encode(self, x, condition=None):
         """The latents of data: z = bijector.inverse(x)."""
-        return self.bijector.inverse(self._checked_event(x), **_given(condition))
+        return self.bijector.inverse(self._checked_event(x), **condition_kwargs(condition))
 
     def decode(self, z, condition=None):
         """The data of latents: x = bijector.forward(z)."""
-        return self.bijector.forward(z, **_given(condition))
+        return self.bijector.forward(z, **condition_kwargs(condition))
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None) -> dict:
@@ -117,7 +117,7 @@ class Flow(transformed_distribution._TransformedDistribution):
         # The product must not get between the latents and TFP's cache where it changes nothing.
         if known is None or known != 1.0:
             z *= tf.cast(temperature, z.dtype)
-        return self.bijector.forward(z, **_given(condition))
+        return self.bijector.forward(z, **condition_kwargs(condition))
 
     def _log_prob(self, x, **kwargs):
         return super()._log_prob(self._checked_event(x), **kwargs)
@@ -148,10 +148,6 @@ def standard_normal(event_shape: int | tuple[int, ...], dtype: str = "float32") 
 def stateless_seed(seed):
     """A seed that gives the same numbers at every call, where TFP's ints do not in eager mode."""
     return tf.constant([seed, 0], tf.int32) if isinstance(seed, int) else seed
-
-
-def _given(condition) -> dict:
-    return {} if condition is None else {"condition": condition}
 
 
 def _to_bijector(kwargs: dict) -> tuple[dict, dict]:

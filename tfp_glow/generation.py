@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.bijectors.base import condition_kwargs
 from tfp_glow.bijectors.checks import check_positive_int
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.latents import interpolate
@@ -51,7 +52,7 @@ def sample_images(
 
     @tf.function(reduce_retracing=True)
     def draw(count, temperature, batch_seed, condition):
-        kwargs = {} if condition is None else {"condition": condition}
+        kwargs = condition_kwargs(condition)
         return distribution.sample(count, temperature=temperature, seed=batch_seed, **kwargs)
 
     def draw_all(temperature):

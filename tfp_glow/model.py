@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_glow.bijectors.base import condition_kwargs
 from tfp_glow.config import from_config, to_config
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.files import replacing
@@ -73,7 +74,7 @@ class FlowModel(keras.Model):
         `training` reaches the layers inside by Keras' own call context.
         """
         x, condition = inputs if isinstance(inputs, tuple) else (inputs, None)
-        kwargs = {} if condition is None else {"condition": condition}
+        kwargs = condition_kwargs(condition)
         with variables_all_tracked(self._distribution):
             return self._distribution.log_prob(x, **kwargs)
 

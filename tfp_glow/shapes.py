@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-__all__ = ["apply_matrix", "with_one_batch_dimension"]
+__all__ = ["multiply_last", "with_one_batch_dimension"]
 
 
-def apply_matrix(matrix, value):
-    """The products `matrix @ v` for the vectors v in the last dimension of `value`.
+def multiply_last(value, matrix):
+    """`value @ matrix` along the last dimension of `value`, with any leading dimensions.
 
     One flat product, unlike `tf.tensordot`, whose gradient XLA cannot compile in a loop when the
     batch is dynamic.
     """
-    rows, columns = matrix.shape
-    flat = tf.matmul(tf.reshape(value, [-1, columns]), matrix, transpose_b=True)
-    product = tf.reshape(flat, tf.concat([tf.shape(value)[:-1], [rows]], 0))
-    return tf.ensure_shape(product, value.shape[:-1].concatenate(rows))
+    inputs, outputs = matrix.shape
+    flat = tf.reshape(value, [-1, inputs]) @ matrix
+    product = tf.reshape(flat, tf.concat([tf.shape(value)[:-1], [outputs]], 0))
+    return tf.ensure_shape(product, value.shape[:-1].concatenate(outputs))
 
 
 def with_one_batch_dimension(function: Callable, value, event_ndims: int, condition=None):

@@ -13,7 +13,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow.bijectors.cache import OnePassCache
 
-__all__ = ["Direction", "FlowBijector", "broadcast_batch", "transform"]
+__all__ = ["Direction", "FlowBijector", "broadcast_batch", "condition_kwargs", "transform"]
 
 tfb = tfp.bijectors
 Direction = Literal["forward", "inverse"]
@@ -326,12 +326,17 @@ def transform(
         return transformed, log_det
     if event_ndims is None:
         event_ndims = getattr(bijector, f"{direction}_min_event_ndims")
-    kwargs = {} if condition is None else {"condition": condition}
+    kwargs = condition_kwargs(condition)
     value = tf.convert_to_tensor(value, dtype_hint=bijector.dtype)
     transformed = getattr(bijector, direction)(value, **kwargs)
     log_det_fn = getattr(bijector, f"{direction}_log_det_jacobian")
     log_det = log_det_fn(value, event_ndims=event_ndims, **kwargs)
     return transformed, broadcast_batch(log_det, value, event_ndims)
+
+
+def condition_kwargs(condition) -> dict:
+    """The keyword argument that hands a condition on, none where there is none."""
+    return {} if condition is None else {"condition": condition}
 
 
 def broadcast_batch(log_det, value, event_ndims: int):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfp_glow.bijectors.base import FlowBijector
 from tfp_glow.bijectors.checks import check_channels, check_positive_int
-from tfp_glow.shapes import apply_matrix
+from tfp_glow.shapes import multiply_last
 
 __all__ = ["GaussianPrior"]
 
@@ -121,6 +121,6 @@ class GaussianPrior(FlowBijector):
 
 def _row_of_class(one_hot, table, positions: list[int]):
     """The class's row of a table `[num_classes, channels]`, as `[..., 1, 1, channels]`."""
-    row = apply_matrix(tf.transpose(table), one_hot)
+    row = multiply_last(one_hot, tf.convert_to_tensor(table))
     shape = tf.shape(row)
     return tf.reshape(row, tf.concat([shape[:-1], positions, shape[-1:]], 0))

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfp_glow.bijectors.base import FlowBijector
 from tfp_glow.bijectors.checks import check_channels, check_choice, check_positive_int
-from tfp_glow.shapes import apply_matrix
+from tfp_glow.shapes import multiply_last
 
 __all__ = ["Invertible1x1Conv"]
 
@@ -96,7 +96,7 @@ class Invertible1x1Conv(FlowBijector):
 
     def _mix(self, value, matrix, log_det):
         check_channels(value, self._channels, self.name)
-        return apply_matrix(matrix, value), self.full_log_det(value, log_det)
+        return multiply_last(value, tf.transpose(matrix)), self.full_log_det(value, log_det)
 
     def _matrix(self):
         if self._parameterization == "plain":

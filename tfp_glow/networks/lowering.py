@@ -9,6 +9,8 @@ from typing import Literal
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
+from tfp_glow.shapes import multiply_last
+
 __all__ = ["convolve", "lower_for"]
 
 Backend = Literal["cpu", "cpu_xla", "accelerator"]
@@ -32,11 +34,11 @@ def convolve(x, kernel):
     if backend == "accelerator":
         return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
     if size == 1:
-        return _product(x, kernel[0, 0])
+        return multiply_last(x, kernel[0, 0])
     if outputs <= NARROW * inputs or (backend == "cpu_xla" and outputs <= inputs):
         return _shifted_products(x, kernel)
     if backend == "cpu_xla":
-        return _product(_patches(x, size), tf.reshape(kernel, [size * size * inputs, outputs]))
+        return multiply_last(_patches(x, size), tf.reshape(kernel, [size * size * inputs, outputs]))
     return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
 
 
@@ -60,18 +62,11 @@ def _backend() -> Backend:
     return "cpu_xla" if control_flow_util.GraphOrParentsInXlaContext(graph) else "cpu"
 
 
-def _product(x, matrix):
-    inputs, outputs = matrix.shape
-    product = tf.reshape(x, [-1, inputs]) @ matrix
-    shape = tf.concat([tf.shape(x)[:-1], [outputs]], 0)
-    return tf.ensure_shape(tf.reshape(product, shape), x.shape[:-1].concatenate(outputs))
-
-
 def _shifted_products(x, kernel):
     """Every tap's product at every position, shifted to where the tap points, and added."""
     size, _, inputs, outputs = kernel.shape
     taps = tf.reshape(tf.transpose(kernel, [2, 0, 1, 3]), [inputs, size * size * outputs])
-    return _add_shifted(_product(x, taps), size)
+    return _add_shifted(multiply_last(x, taps), size)
 
 
 def _add_shifted(products, size: int):

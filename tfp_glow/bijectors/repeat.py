@@ -232,17 +232,30 @@ class Repeat(FlowBijector):
                 )
 
     def _initialize(self, x, condition=None):
-        variables = self._step.keras_variables
-        updated = [list(tf.unstack(v)) for v in self.keras_variables]
-        for index in range(self._depth):
-            slices = [values[index] for values in updated]
-            with keras.StatelessScope(list(zip(variables, slices, strict=True))) as scope:
-                x = self._step._initialize(x, condition)
-            for values, variable in zip(updated, variables, strict=True):
-                values[index] = scope.get_current_value(variable)
-        for stacked, values in zip(self.keras_variables, updated, strict=True):
-            stacked.assign(tf.stack(values))
+        arguments = (x, condition, [tf.convert_to_tensor(v) for v in self.keras_variables])
+        # As a graph: eagerly, step by step, a deep flow would take seconds.
+        initialize = tf.function(self._initialize_steps, autograph=False)
+        x, initial = initialize.get_concrete_function(*arguments)(*arguments)
+        for variable, value in zip(self.keras_variables, initial, strict=True):
+            variable.assign(value)
         return x
+
+    def _initialize_steps(self, x, condition, parameters):
+        """The latents and the stacked parameters of all steps, each initialized in turn."""
+        variables = self._step.keras_variables
+
+        def step(slices, index, x, initial):
+            with keras.StatelessScope(list(zip(variables, slices, strict=True))) as scope:
+                x = tf.ensure_shape(self._step._initialize(x, condition), x.shape)
+            values = [scope.get_current_value(variable) for variable in variables]
+            initial = [array.write(index, v) for array, v in zip(initial, values, strict=True)]
+            return index + 1, x, initial
+
+        initial = [
+            tf.TensorArray(p.dtype, self._depth, element_shape=p.shape[1:]) for p in parameters
+        ]
+        _, x, initial = self._loop(step, (tf.constant(0), x, initial), parameters, backwards=False)
+        return x, [array.stack() for array in initial]
 
     def _initialized_flags(self) -> list:
         flags = {id(flag) for flag in self._step._initialized_flags()}

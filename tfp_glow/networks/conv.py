@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfp_glow.networks.lowering import convolve
-from tfp_glow.shapes import with_one_batch_dimension
+from tfp_glow.shapes import multiply_last, with_one_batch_dimension
 
 __all__ = ["ActNormConv2D", "GlowNetwork", "ZeroConv2D"]
 
@@ -53,11 +55,10 @@ class _PaddedConv2D(keras.layers.Layer):
         bias = tf.cast(self.bias, x.dtype)
         if self.edge_kernel is None:
             return bias
-        pad = self.kernel_size // 2
-        inside = tf.zeros([1, tf.shape(x)[1], tf.shape(x)[2], 1], x.dtype)
-        indicator = tf.pad(inside, [[0, 0], [pad, pad], [pad, pad], [0, 0]], constant_values=1)
-        edge_kernel = tf.cast(self.edge_kernel, x.dtype)
-        return tf.nn.conv2d(indicator, edge_kernel, strides=1, padding="VALID") + bias
+        height, width = x.shape[1:3]
+        taps = tf.constant(_padding_under_taps(height, width, self.kernel_size), x.dtype)
+        edge_kernel = tf.reshape(tf.cast(self.edge_kernel, x.dtype), [-1, self.filters])
+        return multiply_last(taps, edge_kernel) + bias
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.filters)
@@ -65,6 +66,15 @@ class _PaddedConv2D(keras.layers.Layer):
     def get_config(self) -> dict:
         sizes = {"filters": self.filters, "kernel_size": self.kernel_size}
         return {**super().get_config(), **sizes}
+
+
+@functools.cache
+def _padding_under_taps(height: int, width: int, size: int) -> np.ndarray:
+    """`[height, width, size * size]`: 1 where a kernel's tap lies on the padding, else 0."""
+    pad = size // 2
+    padded = np.pad(np.zeros([height, width]), pad, constant_values=1.0)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size))
+    return windows.reshape(height, width, size * size)
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
@@ -221,10 +231,3 @@ class GlowNetwork(keras.layers.Layer):
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "name": self.name,
         }
-
-    @classmethod
-    def from_config(cls, config: dict) -> GlowNetwork:
-        config = dict(config)
-        if isinstance(config["dtype"], dict):
-            config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
-        return cls(**{**config, "input_shape": tuple(config["input_shape"])})

@@ -100,10 +100,3 @@ class MLP(keras.layers.Layer):
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "name": self.name,
         }
-
-    @classmethod
-    def from_config(cls, config: dict) -> MLP:
-        config = dict(config)
-        if isinstance(config["dtype"], dict):
-            config["dtype"] = keras.saving.deserialize_keras_object(config["dtype"])
-        return cls(**{**config, "input_shape": tuple(config["input_shape"])})

@@ -8,6 +8,7 @@ All variants live in one process and take turns, one step each.
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 from collections.abc import Callable
 
@@ -55,8 +56,8 @@ def measure(variants: list[str], repeats: int, *, steps: int, width: int, batch:
     ]
 
 
-def _flow_step(*, steps: int, width: int, batch: int, reversible: bool, jit: bool) -> Callable:
-    flow, x = glow(steps=steps, width=width, reversible=reversible), random_images(batch)
+def _flow_step(*, steps: int, width: int, batch: int, jit: bool = False, **options) -> Callable:
+    flow, x = glow(steps=steps, width=width, **options), random_images(batch)
     flow.initialize(x)
     step, x = train_step(flow, jit=jit), tf.constant(x)
     return lambda: step(x).numpy()
@@ -87,16 +88,18 @@ def _networks_step(*, steps: int, width: int, batch: int) -> Callable:
     return lambda: step(inputs)[0].numpy()
 
 
-def _variant(*, reversible: bool, jit: bool) -> Callable:
-    return lambda **sizes: _flow_step(reversible=reversible, jit=jit, **sizes)
+def _variant(**options) -> Callable:
+    return functools.partial(_flow_step, **options)
 
 
 VARIANTS = {
     "networks": _networks_step,
-    "flow": _variant(reversible=False, jit=False),
-    "flow reversible": _variant(reversible=True, jit=False),
-    "flow jit": _variant(reversible=False, jit=True),
+    "flow": _variant(),
+    "flow reversible": _variant(reversible=True),
+    "flow jit": _variant(jit=True),
     "flow reversible jit": _variant(reversible=True, jit=True),
+    "flow bfloat16": _variant(network_dtype="mixed_bfloat16"),
+    "flow bfloat16 reversible": _variant(network_dtype="mixed_bfloat16", reversible=True),
 }
 
 

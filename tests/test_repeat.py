@@ -1,14 +1,18 @@
 """Loop, unrolled and reversible are one flow: equal values and gradients."""
 
+import functools
 from collections.abc import Callable
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.helpers import normal, randomize
+from tfp_glow import Flow
 from tfp_glow import bijectors as tgb
 from tfp_glow.bijectors import FlowBijector
+from tfp_glow.flow import standard_normal
 from tfp_glow.networks import MLP, GlowNetwork
 
 
@@ -105,6 +109,82 @@ def test_modes_agree_at_depth_64():
     for expected, actual in zip(loop, tf.nest.flatten(reversible), strict=True):
         scale = np.max(np.abs(expected))
         np.testing.assert_allclose(actual / scale, expected / scale, atol=1e-10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-4)])
+def test_modes_agree_after_training_at_depth_64(dtype, tolerance):
+    x = normal((64, 4), dtype) ** 3
+    modes = [{}, {"reversible": True}, {"unroll": True}]
+    trained, *others = [tgb.Repeat(lambda: vector_step(dtype), 64, **mode) for mode in modes]
+    start, end = train(trained, x)
+    assert end < start - 1.0
+    expected = log_prob_sample_and_gradients(trained, x)
+    for other in others:
+        for variable, value in zip(other.variables, trained.variables, strict=True):
+            variable.assign(value)
+        actual = log_prob_sample_and_gradients(other, x)
+        for one, another in zip(expected, actual, strict=True):
+            scale = np.max(np.abs(one))
+            np.testing.assert_allclose(another / scale, one / scale, atol=tolerance)
+
+
+def vector_step(dtype: str) -> tgb.GlowStep:
+    network = MLP(4, hidden_units=(8,), input_shape=(2,), seed=0, dtype=dtype)
+    return tgb.GlowStep(4, network, event_ndims=1, seed=0, dtype=dtype)
+
+
+def train(bijector: FlowBijector, x) -> tuple[float, float]:
+    """The negative log-likelihood before and after thirty steps of Adam."""
+    bijector.initialize(x)
+    optimizer = keras.optimizers.Adam(3e-3)
+    optimizer.build(bijector.trainable_variables)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            z, log_det = bijector.inverse_and_log_det(x)
+            loss = tf.reduce_mean(tf.reduce_sum(z**2, -1) / 2 - log_det)
+        variables = bijector.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return loss
+
+    losses = [float(step()) for _ in range(30)]
+    return losses[0], losses[-1]
+
+
+def log_prob_sample_and_gradients(bijector: FlowBijector, x) -> list:
+    flow = Flow(standard_normal(4, x.dtype), bijector)
+
+    @tf.function
+    def run():
+        with tf.GradientTape() as tape:
+            log_prob = flow.log_prob(x)
+        gradients = tape.gradient(log_prob, flow.trainable_variables)
+        return [log_prob, flow.sample(8, seed=1), *gradients]
+
+    return run()
+
+
+@pytest.mark.parametrize("draw", [tf.random.normal, tf.random.uniform])
+def test_a_reversible_step_with_random_numbers_is_refused(draw):
+    def noisy(x):
+        return x + draw(tf.shape(x), dtype=x.dtype)
+
+    step = functools.partial(tgb.Coupling, noisy, law="additive")
+    x = normal((3, 4), "float32")
+    assert np.isfinite(tgb.Repeat(step, 2).inverse(x)).all()
+    with pytest.raises(ValueError, match="random numbers"):
+        tgb.Repeat(step, 2, reversible=True).inverse(x)
+
+
+def test_a_reversible_step_may_draw_replayable_numbers():
+    def noisy(x):
+        return x + tf.random.stateless_normal(tf.shape(x), seed=[1, 2], dtype=x.dtype)
+
+    flow = tgb.Repeat(functools.partial(tgb.Coupling, noisy, law="additive"), 2, reversible=True)
+    x = normal((3, 4), "float32")
+    np.testing.assert_allclose(flow.forward(tf.identity(flow.inverse(x))), x, atol=1e-5)
 
 
 def test_the_graph_does_not_grow_with_depth():

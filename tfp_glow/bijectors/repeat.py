@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 
 import keras
@@ -11,7 +12,11 @@ import tensorflow as tf
 
 from tfp_glow.bijectors.base import Direction, FlowBijector, broadcast_batch, transform
 from tfp_glow.bijectors.checks import check_positive_int
-from tfp_glow.bijectors.reversible import differentiable, rebuild_and_differentiate
+from tfp_glow.bijectors.reversible import (
+    differentiable,
+    random_operations,
+    rebuild_and_differentiate,
+)
 
 __all__ = ["Repeat"]
 
@@ -29,9 +34,9 @@ class Repeat(FlowBijector):
     The gradient stores what every step computed. `reversible=True` stores nothing: backwards,
     each step's input is rebuilt from its output, so that memory does not grow with depth
     either. A coupling's network is evaluated once more for that, at 4/3 of the arithmetic.
-    Rounding errors of the inverses add up over the steps, and the networks' randomness cannot be
-    replayed: use neither dropout nor other noise in them. Values and gradients are otherwise
-    those of the plain loop; gradients of gradients are not available.
+    Rounding errors of the inverses add up over the steps, and a step that draws random numbers
+    is refused, since they could not be drawn again. Values and gradients are otherwise those of
+    the plain loop; gradients of gradients are not available.
 
     Args:
       make_step: Function of no arguments that returns a new step; called `depth` times, so that
@@ -47,8 +52,8 @@ class Repeat(FlowBijector):
     Raises:
       TypeError: If `make_step` returns no `FlowBijector`.
       ValueError: If `depth` is no positive int, the steps differ in structure, a step holds
-        variables that are not Keras variables, or a step changes state when it is evaluated,
-        as batch normalization does in training.
+        variables that are not Keras variables, a step changes state when it is evaluated, as
+        batch normalization and dropout do in training, or a reversible step draws random numbers.
 
     Example:
 
@@ -86,6 +91,7 @@ class Repeat(FlowBijector):
         self._depth = depth
         self._reversible = reversible
         self._unroll = unroll
+        self._can_be_replayed = False  # Not known before the first pass.
         self._step = self._no_dependency(step)
         self._stack([s.keras_variables for s in steps])
 
@@ -156,6 +162,7 @@ class Repeat(FlowBijector):
 
     def _run_reversibly(self, direction: Direction, value, condition, parameters):
         """The same pass with a gradient that rebuilds each step's input from its output."""
+        self._refuse_randomness(direction, value, condition, parameters)
         conditions = differentiable(condition)
 
         @tf.custom_gradient
@@ -169,6 +176,20 @@ class Repeat(FlowBijector):
             return (output, log_det), gradient
 
         return run(value, conditions, parameters)
+
+    def _refuse_randomness(self, direction: Direction, value, condition, parameters) -> None:
+        if self._can_be_replayed:
+            return
+        step = tf.function(functools.partial(self._call_step, direction), autograph=False)
+        slices = [tf.TensorSpec(p.shape[1:], p.dtype) for p in parameters]
+        inputs = [None if v is None else tf.TensorSpec.from_tensor(v) for v in (value, condition)]
+        found = random_operations(step.get_concrete_function(slices, *inputs).graph)
+        if found:
+            raise ValueError(
+                f"make_step of {self.name} must return a step without random numbers of its own: "
+                f"with reversible=True they cannot be drawn again. Received: a step with {found}."
+            )
+        self._can_be_replayed = True
 
     def _gradient_from(self, output, direction: Direction, condition, parameters, upstream):
         """Gradients with respect to the input, the condition and the stacked parameters."""

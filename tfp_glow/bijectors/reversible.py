@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -13,12 +14,16 @@ __all__ = [
     "Rebuilt",
     "differentiable",
     "opposite",
+    "random_operations",
     "read_tape",
     "rebuild_and_differentiate",
     "trainable_tensors",
 ]
 
 tfb = tfp.bijectors
+
+# Operations that draw other numbers each time; those of tf.random.stateless_* do not.
+_RANDOM = re.compile("Random|Multinomial|TruncatedNormal|StatefulStandardNormal|Rng")
 
 
 @dataclass(frozen=True)
@@ -98,3 +103,11 @@ def differentiable(condition) -> list:
 def opposite(direction: Direction) -> Direction:
     """The other direction."""
     return "inverse" if direction == "forward" else "forward"
+
+
+def random_operations(graph: tf.Graph) -> list[str]:
+    """Types of a graph's operations, in its functions too, whose results cannot be replayed."""
+    graph_def = graph.as_graph_def()
+    nodes = [*graph_def.node, *(n for f in graph_def.library.function for n in f.node_def)]
+    types = {node.op for node in nodes if not node.op.startswith("Stateless")}
+    return sorted(kind for kind in types if _RANDOM.search(kind))

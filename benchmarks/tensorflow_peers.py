@@ -95,7 +95,7 @@ def _split_prior(shape: tuple[int, int, int]) -> Coupling:
             keras.layers.Conv2D(channels, 3, padding="same", kernel_initializer="zeros"),
         ]
     )
-    return Coupling(network, law="affine_exp", kept=kept, event_ndims=3)
+    return Coupling(network, law="affine_exp", event_ndims=3)
 
 
 def ours_glow(*, steps: int, width: int, batch: int) -> TensorFlowPeer:

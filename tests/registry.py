@@ -12,7 +12,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tgb
-from tfp_glow.networks import MLP, GlowNetwork
+from tfp_glow.bijectors.laws import get_law
+from tfp_glow.bijectors.masks import kept_channels
+from tfp_glow.bijectors.spline import RationalQuadraticSpline
+from tfp_glow.networks import MADE, MLP, GlowNetwork, ResNet
 
 tfb = tfp.bijectors
 
@@ -47,9 +50,7 @@ def image_step(dtype: str, **kwargs) -> tgb.GlowStep:
 
 
 def multiscale(dtype: str, num_classes: int | None = None) -> tgb.MultiScale:
-    prior = tgb.Coupling(
-        conv(4, (2, 2, 2), dtype), law="affine_exp", kept=2, event_ndims=3, dtype=dtype
-    )
+    prior = tgb.Coupling(conv(4, (2, 2, 2), dtype), law="affine_exp", event_ndims=3, dtype=dtype)
     first = tgb.Chain([tgb.Squeeze(2), image_step(dtype), prior])
     top = tgb.GaussianPrior(8, num_classes=num_classes, dtype=dtype)
     return tgb.MultiScale([first, tgb.Chain([tgb.Squeeze(2), top])], (4, 4, 1))
@@ -63,11 +64,34 @@ def classes(batch: tuple[int, ...], dtype: str) -> tf.Tensor:
     return tf.reshape(tf.range(tf.reduce_prod([1, *batch])) % 3, batch)
 
 
-def coupling(law: str, dtype: str, **kwargs) -> tgb.Coupling:
-    outputs = {"additive": 1, "affine": 2, "affine_exp": 2}[law] * 3
+def coupling(law, dtype: str, *, size: int = 5, mask="first_half", **kwargs) -> tgb.Coupling:
+    kept = int(kept_channels(mask, size).sum())
     condition_size = 3 if "condition_shape" in kwargs else None
-    network = mlp(outputs, 2, dtype, condition_size=condition_size)
-    return tgb.Coupling(network, law=law, dtype=dtype, **kwargs)
+    outputs = get_law(law).parameters_per_channel or 1
+    network = mlp(outputs * (size - kept), kept, dtype, condition_size=condition_size)
+    return tgb.Coupling(network, law=law, mask=mask, dtype=dtype, **kwargs)
+
+
+def checkerboard(mask: str, dtype: str) -> tgb.Coupling:
+    network = ResNet(2, hidden_channels=4, blocks=1, input_shape=(2, 3, 1), seed=0, dtype=dtype)
+    return tgb.Coupling(network, law="affine_exp", mask=mask, event_ndims=3, dtype=dtype)
+
+
+def autoregressive(dtype: str, law="affine_exp", **kwargs) -> tgb.MaskedAutoregressive:
+    network = MADE(
+        4,
+        parameters=get_law(law).parameters_per_channel,
+        hidden_units=(8, 8),
+        activation="tanh",
+        condition_size=3 if "condition_shape" in kwargs else None,
+        seed=0,
+        dtype=dtype,
+    )
+    return tgb.MaskedAutoregressive(network, law=law, dtype=dtype, **kwargs)
+
+
+def to_scale(raw) -> tfb.Bijector:
+    return tfb.Scale(tf.exp(tf.tanh(raw)))
 
 
 REGISTRY: dict[str, Entry] = {
@@ -88,6 +112,34 @@ REGISTRY: dict[str, Entry] = {
         lambda d: tgb.Coupling(conv(2, (2, 2, 1), d), event_ndims=3, dtype=d),
         (2, 2, 2),
     ),
+    "Coupling-bijector": Entry(tgb.Coupling, lambda d: coupling(to_scale, d), (5,)),
+    "Coupling-booleans": Entry(
+        tgb.Coupling,
+        lambda d: coupling("affine", d, size=3, mask=[False, True, False]),
+        (3,),
+    ),
+    "Coupling-checkerboard_even": Entry(
+        tgb.Coupling, lambda d: checkerboard("checkerboard_even", d), (2, 3, 1)
+    ),
+    "Coupling-checkerboard_odd": Entry(
+        tgb.Coupling, lambda d: checkerboard("checkerboard_odd", d), (2, 3, 1)
+    ),
+    "Coupling-even": Entry(tgb.Coupling, lambda d: coupling("affine", d, mask="even"), (5,)),
+    "Coupling-multiplicative": Entry(tgb.Coupling, lambda d: coupling("multiplicative", d), (5,)),
+    "Coupling-odd": Entry(tgb.Coupling, lambda d: coupling("additive", d, mask="odd"), (5,)),
+    "Coupling-second_half": Entry(
+        tgb.Coupling, lambda d: coupling("affine", d, mask="second_half"), (5,)
+    ),
+    "Coupling-spline": Entry(
+        tgb.Coupling, lambda d: coupling(RationalQuadraticSpline(bins=4), d), (5,)
+    ),
+    "ClassConditional": Entry(
+        tgb.ClassConditional,
+        lambda d: tgb.ClassConditional(coupling("affine", d, condition_shape=(3,)), 3),
+        (5,),
+        classes,
+    ),
+    "DiagonalScaling": Entry(tgb.DiagonalScaling, lambda d: tgb.DiagonalScaling(3, dtype=d), (3,)),
     "GaussianPrior": Entry(tgb.GaussianPrior, lambda d: tgb.GaussianPrior(2, dtype=d), (2, 2, 2)),
     "GaussianPrior-classes": Entry(
         tgb.GaussianPrior,
@@ -97,6 +149,13 @@ REGISTRY: dict[str, Entry] = {
     ),
     "GlowStep": Entry(tgb.GlowStep, image_step, (2, 2, 4)),
     "GlowStep-vector": Entry(tgb.GlowStep, vector_step, (4,)),
+    "Invert": Entry(tgb.Invert, lambda d: tgb.Invert(autoregressive(d)), (4,)),
+    "Invert-condition": Entry(
+        tgb.Invert,
+        lambda d: tgb.Invert(autoregressive(d, condition_shape=(3,))),
+        (4,),
+        features,
+    ),
     "Invertible1x1Conv-lu": Entry(
         tgb.Invertible1x1Conv, lambda d: tgb.Invertible1x1Conv(4, seed=0, dtype=d), (4,)
     ),
@@ -104,6 +163,18 @@ REGISTRY: dict[str, Entry] = {
         tgb.Invertible1x1Conv,
         lambda d: tgb.Invertible1x1Conv(4, parameterization="plain", seed=0, dtype=d),
         (2, 2, 4),
+    ),
+    "Logit": Entry(
+        tgb.Logit,  # In a chain, since the contract is on events of rank 1 or more.
+        lambda d: tgb.Chain([tgb.Logit(1e-3, low=-0.5, high=0.5), tgb.ActNorm(2, dtype=d)]),
+        (2,),
+    ),
+    "MaskedAutoregressive": Entry(tgb.MaskedAutoregressive, autoregressive, (4,)),
+    "MaskedAutoregressive-condition": Entry(
+        tgb.MaskedAutoregressive, lambda d: autoregressive(d, condition_shape=(3,)), (4,), features
+    ),
+    "MaskedAutoregressive-spline": Entry(
+        tgb.MaskedAutoregressive, lambda d: autoregressive(d, law="spline"), (4,)
     ),
     "MultiScale": Entry(tgb.MultiScale, multiscale, (4, 4, 1)),
     "MultiScale-classes": Entry(

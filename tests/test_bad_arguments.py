@@ -29,7 +29,11 @@ def batch_normalized_step() -> tgb.Coupling:
         (lambda: tgb.Coupling("relu"), TypeError, "network must be callable"),
         (lambda: tgb.Coupling(abs, law="cubic"), ValueError, "law"),
         (lambda: tgb.Coupling(abs, law=3), TypeError, "law must be a name"),
-        (lambda: tgb.Coupling(abs, kept=0), ValueError, "kept"),
+        (lambda: tgb.Coupling(abs, mask="thirds"), ValueError, "mask must be one of"),
+        (lambda: tgb.DiagonalScaling(0), ValueError, "channels must be at least 1"),
+        (lambda: tgb.Logit(0.5), ValueError, "alpha must lie between 0 and 0.5. Received: 0.5"),
+        (lambda: tgb.Logit(low=1.0), ValueError, "low must be below high"),
+        (lambda: tgb.ClassConditional(tgb.ActNorm(2), 3), ValueError, r"condition shape \(3,\)"),
         (lambda: tgb.GaussianPrior(2, num_classes=0), ValueError, "num_classes"),
         (lambda: tgb.Chain([]), ValueError, "at least one"),
         (lambda: tgb.Chain([tgb.ActNorm]), TypeError, "tfb.Bijector instances"),
@@ -55,7 +59,7 @@ def test_constructors(build, error, message):
     [
         (lambda: tgb.ActNorm(3).inverse(tf.zeros([2, 4])), r"3 channels.*\(2, 4\)"),
         (lambda: tgb.Invertible1x1Conv(3).forward(tf.zeros([2, 4])), "3 channels"),
-        (lambda: tgb.Coupling(abs).forward(tf.zeros([2, 1])), "to keep and to transform"),
+        (lambda: tgb.Coupling(abs).forward(tf.zeros([2, 1])), "to keep and channels to transform"),
         (lambda: tgb.Coupling(lambda x: x).forward(tf.zeros([2, 4])), "must give 4 channels"),
         (
             lambda: tgb.MultiScale([tgb.Squeeze()], (4, 4, 1)).inverse(tf.zeros([2, 4, 4, 3])),

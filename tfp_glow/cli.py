@@ -20,7 +20,7 @@ from tfp_glow.files import replacing
 from tfp_glow.generation import interpolate_images, mean_bits_per_dim, sample_images
 from tfp_glow.pictures import image_pairs
 from tfp_glow.run import Run, load_model
-from tfp_glow.settings import Settings
+from tfp_glow.settings import FLOWS, Settings
 
 try:
     import typer
@@ -113,19 +113,23 @@ def train(
     image_size: Annotated[
         int | None, _setting("Crop and resize images to squares.", "Data")
     ] = DEFAULTS.image_size,
-    flow: Annotated[str, _setting("Architecture.", "Flow")] = DEFAULTS.flow,
-    levels: Annotated[int, _setting("Number of scales.", "Flow")] = DEFAULTS.levels,
-    steps: Annotated[int, _setting("Steps of flow at each scale.", "Flow")] = DEFAULTS.steps,
+    flow: Annotated[str, _setting(f"Architecture: {', '.join(FLOWS)}.", "Flow")] = DEFAULTS.flow,
+    levels: Annotated[int | None, _setting("Number of scales.", "Flow")] = None,
+    steps: Annotated[int | None, _setting("Steps of flow, at each scale.", "Flow")] = None,
     hidden_channels: Annotated[
-        int, _setting("Width of the couplings' networks.", "Flow")
-    ] = DEFAULTS.hidden_channels,
+        int | None, _setting("Width of convolutional networks.", "Flow")
+    ] = None,
+    hidden_units: Annotated[
+        list[int] | None,
+        _setting("Size of a dense network's hidden layer; repeat it for each layer.", "Flow"),
+    ] = None,
     coupling: Annotated[
-        str, _setting("affine, affine_exp or additive.", "Flow")
-    ] = DEFAULTS.coupling,
-    conv: Annotated[str, _setting("1x1 convolutions: lu or plain.", "Flow")] = DEFAULTS.conv,
+        str | None, _setting("affine, affine_exp or additive; spline for maf, iaf.", "Flow")
+    ] = None,
+    conv: Annotated[str | None, _setting("1x1 convolutions: lu or plain.", "Flow")] = None,
     factor_out: Annotated[
-        float, _setting("Part of the channels that leaves a level.", "Flow")
-    ] = DEFAULTS.factor_out,
+        float | None, _setting("Part of the channels that leaves a level.", "Flow")
+    ] = None,
     conditional: Annotated[
         bool,
         _setting("Condition on the images' labels.", "Flow", "--conditional"),
@@ -142,8 +146,8 @@ def train(
         _setting("Epochs in which the learning rate rises.", "Training"),
     ] = DEFAULTS.warmup_epochs,
     weight_decay: Annotated[
-        float, _setting("Against overfitting; 0 for large data.", "Training")
-    ] = DEFAULTS.weight_decay,
+        float | None, _setting("Against overfitting; 0 for large data.", "Training")
+    ] = None,
     seed: Annotated[
         int, _setting("Seed of the split, the weights and the noise.", "Training")
     ] = DEFAULTS.seed,
@@ -168,8 +172,9 @@ def train(
 ):
     """Train a flow on images, by default Glow on scikit-learn's 8x8 digits.
 
-    The defaults suit the digits. For 32x32 color images start from --levels 3 --steps 32
-    --hidden-channels 512 --learning-rate 1e-3 --warmup-epochs 10 --weight-decay 0, on a GPU.
+    What is not given is as it suits the digits. For 32x32 color images start from --levels 3
+    --steps 32 --hidden-channels 512 --learning-rate 1e-3 --warmup-epochs 10 --weight-decay 0, on a
+    GPU.
     """
     given = {
         field.name: ctx.params[field.name]

@@ -14,19 +14,28 @@ from tfp_glow.dequantization import Dequantized
 from tfp_glow.flows import RECIPES
 from tfp_glow.model import FlowModel
 
-__all__ = ["Settings"]
+__all__ = ["FLOWS", "Settings"]
 
-# By setting, the argument that a function of `flows` may take.
-_FLOW_ARGUMENTS = {
-    "levels": "levels",
-    "steps": "steps",
-    "hidden_channels": "hidden_channels",
-    "coupling": "coupling",
-    "conv": "conv",
-    "factor_out": "factor_out",
-    "conditional": "num_classes",
-    "seed": "seed",
+# Settings that are arguments of a function of `flows`, where it takes them.
+_FLOW_ARGUMENTS = (
+    "levels",
+    "steps",
+    "hidden_channels",
+    "hidden_units",
+    "coupling",
+    "conv",
+    "factor_out",
+    "seed",
+)
+# Flows on data; the others build on a flow.
+FLOWS = tuple(name for name in RECIPES if "flow" not in inspect.signature(RECIPES[name]).parameters)
+# What suits the digits, where a flow's own defaults are for more than that.
+_FOR_DIGITS = {
+    "glow": {"steps": 32, "levels": 2, "hidden_channels": 32},
+    # Its scales have far to go from 1, and decay would hold them there.
+    "nice": {"hidden_units": [256, 256], "weight_decay": 0.0},
 }
+_WEIGHT_DECAY = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +46,15 @@ class Settings:
       data: Source of the images; see `load_images`.
       data_dir, download, num_bits, flip, image_size, batch_size: As in `load_images`.
       flow: Name of a function of `flows`.
-      levels, steps, hidden_channels, coupling, conv, factor_out: Its arguments, where it
-        takes them.
+      levels, steps, hidden_channels, hidden_units, coupling, conv, factor_out: Its arguments,
+        where it takes them; None for what suits the digits.
       conditional: Whether the flow is conditioned on the images' labels.
       epochs: Passes over the training images.
       learning_rate: Of Adamax, at its highest.
       warmup_epochs: Epochs in which the learning rate rises from 0, at most half of them all;
         from there it falls to 0 along a cosine.
-      weight_decay: Decoupled weight decay, which holds overfitting off in small data sets.
+      weight_decay: Decoupled weight decay, which holds overfitting off in small data sets; None
+        for what suits the digits.
       seed: Seed of the split of the data, the initial weights and the noise.
       jit_compile: Whether XLA compiles the training step; None leaves it to Keras.
 
@@ -59,43 +69,44 @@ class Settings:
     flip: bool = False
     image_size: int | None = None
     flow: str = "glow"
-    levels: int = 2
-    steps: int = 32
-    hidden_channels: int = 32
-    coupling: str = "affine"
-    conv: str = "lu"
-    factor_out: float = 0.5
+    levels: int | None = None
+    steps: int | None = None
+    hidden_channels: int | None = None
+    hidden_units: list[int] | None = None
+    coupling: str | None = None
+    conv: str | None = None
+    factor_out: float | None = None
     conditional: bool = False
     epochs: int = 20
     batch_size: int = 64
     learning_rate: float = 1e-2
     warmup_epochs: int = 2
-    weight_decay: float = 0.3
+    weight_decay: float | None = None
     seed: int = 0
     jit_compile: bool | None = None
 
     def __post_init__(self):
-        check_choice(self.flow, RECIPES, "flow")
+        check_choice(self.flow, FLOWS, "flow")
+        self._fill(_FOR_DIGITS.get(self.flow, {}))
+        self._fill({"weight_decay": _WEIGHT_DECAY})
         check_positive_int(self.epochs, "epochs")
         for argument in ("learning_rate", "warmup_epochs", "weight_decay", "seed"):
             if not getattr(self, argument) >= 0:
                 raise ValueError(
                     f"{argument} must be at least 0. Received: {getattr(self, argument)}."
                 )
-        for setting, argument in _FLOW_ARGUMENTS.items():
-            if setting in self.changed() and argument not in self._accepted():
+        for argument in _FLOW_ARGUMENTS:
+            value = getattr(self, argument)
+            if value is not None and argument not in self._accepted():
                 raise ValueError(
-                    f"{setting} means nothing to the flow {self.flow!r}. "
-                    f"Received: {getattr(self, setting)!r}."
+                    f"{argument} means nothing to the flow {self.flow!r}. Received: {value!r}."
                 )
 
-    def changed(self) -> dict:
-        """The settings that are not the defaults."""
-        return {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != field.default
-        }
+    def _fill(self, values: dict) -> None:
+        """Sets what is still open."""
+        for name, value in values.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
 
     def data_options(self) -> dict:
         """The arguments of `load_images` beside the source."""
@@ -104,16 +115,10 @@ class Settings:
 
     def build_model(self, image_shape: tuple, num_bins: int, num_classes: int | None) -> FlowModel:
         """The untrained model of such images; `num_classes` counts where it is conditional."""
-        values = {
-            **dataclasses.asdict(self),
-            "conditional": num_classes if self.conditional else None,
-        }
-        arguments = {
-            argument: values[setting]
-            for setting, argument in _FLOW_ARGUMENTS.items()
-            if argument in self._accepted()
-        }
-        flow = RECIPES[self.flow](image_shape, **arguments)
+        given = {name: getattr(self, name) for name in _FLOW_ARGUMENTS}
+        arguments = {name: value for name, value in given.items() if value is not None}
+        num_classes = num_classes if self.conditional else None
+        flow = RECIPES[self.flow](image_shape, num_classes=num_classes, **arguments)
         return FlowModel(Dequantized(flow, num_bins))
 
     def default_folder(self) -> pathlib.Path:

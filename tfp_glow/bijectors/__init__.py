@@ -1,24 +1,34 @@
 """Normalizing-flow bijectors; each is a `tfp.bijectors.Bijector`."""
 
 from tfp_glow.bijectors.actnorm import ActNorm
+from tfp_glow.bijectors.autoregressive import MaskedAutoregressive
 from tfp_glow.bijectors.base import FlowBijector
 from tfp_glow.bijectors.chain import Chain
+from tfp_glow.bijectors.classes import ClassConditional
 from tfp_glow.bijectors.coupling import Coupling
 from tfp_glow.bijectors.gaussian_prior import GaussianPrior
 from tfp_glow.bijectors.glow_step import GlowStep
+from tfp_glow.bijectors.invert import Invert
 from tfp_glow.bijectors.invertible_conv import Invertible1x1Conv
+from tfp_glow.bijectors.logit import Logit
 from tfp_glow.bijectors.multiscale import MultiScale
 from tfp_glow.bijectors.repeat import Repeat
+from tfp_glow.bijectors.scaling import DiagonalScaling
 from tfp_glow.bijectors.squeeze import Squeeze
 
 __all__ = [
     "ActNorm",
     "Chain",
+    "ClassConditional",
     "Coupling",
+    "DiagonalScaling",
     "FlowBijector",
     "GaussianPrior",
     "GlowStep",
+    "Invert",
     "Invertible1x1Conv",
+    "Logit",
+    "MaskedAutoregressive",
     "MultiScale",
     "Repeat",
     "Squeeze",

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfp_glow.bijectors.base import FlowBijector
 from tfp_glow.bijectors.checks import check_channels, check_positive_int
 
-__all__ = ["ActNorm"]
+__all__ = ["ActNorm", "mean_and_log_std"]
 
 MIN_STD = 1e-6
 
@@ -73,12 +73,18 @@ class ActNorm(FlowBijector):
 
     def _initialize(self, x, condition=None):
         check_channels(x, self.shift.shape[0], self.name)
-        mean, variance = tf.nn.moments(x, axes=list(range(x.shape.rank - 1)))
-        std = tf.sqrt(variance)
+        mean, log_std = mean_and_log_std(x)
         self.shift.assign(mean)
-        self.log_scale.assign(tf.math.log(tf.where(std < MIN_STD, tf.ones_like(std), std)))
+        self.log_scale.assign(log_std)
         self.flag.assign(True)
         return self._inverse_and_log_det(x)[0]
 
     def _initialized_flags(self) -> list:
         return [self.flag]
+
+
+def mean_and_log_std(x):
+    """The mean and log standard deviation of each channel; 0 for one that is constant."""
+    mean, variance = tf.nn.moments(x, axes=list(range(x.shape.rank - 1)))
+    std = tf.sqrt(variance)
+    return mean, tf.math.log(tf.where(std < MIN_STD, tf.ones_like(std), std))

@@ -1,14 +1,16 @@
-"""The coupling layer on a split of the channels."""
+"""The coupling layer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import get_args
 
 import tensorflow as tf
 
 from tfp_glow.bijectors.base import Direction, FlowBijector
-from tfp_glow.bijectors.checks import check_positive_int
-from tfp_glow.bijectors.laws import Law, get_law
+from tfp_glow.bijectors.checks import check_choice, check_positive_int
+from tfp_glow.bijectors.laws import Law, check_parameters, get_law
+from tfp_glow.bijectors.masks import Mask, MaskName, get_mask
 from tfp_glow.bijectors.reversible import (
     Rebuilt,
     differentiable,
@@ -22,9 +24,9 @@ __all__ = ["Coupling"]
 
 
 class Coupling(FlowBijector):
-    """Transforms some channels by a law whose parameters a network reads off the others.
+    """Transforms some of the values by a law whose parameters a network reads off the others.
 
-    With x = (a, b) split along the channels, z = (a, c):
+    With x = (a, b) split by a mask, z = (a, c):
 
         inverse:  c = law^-1(b; network(a))      log|det dz/dx| = sum log|dc/db|
         forward:  b = law(c; network(a))         log|det dx/dz| = sum log|db/dc|
@@ -32,18 +34,32 @@ class Coupling(FlowBijector):
     | law | encoding direction |
     | --- | --- |
     | `"additive"` | c = b + shift |
+    | `"multiplicative"` | c = b * exp(bound * tanh(s / bound)) |
     | `"affine"` | c = (b + shift) * (floor + (1 - floor) * sigmoid(s + 2)) |
     | `"affine_exp"` | c = (b + shift) * exp(bound * tanh(s / bound)) |
+    | `"spline"` | c = a monotone rational-quadratic spline of b |
 
-    The network's output is (shift, s) along the channels, each with the channels of b.
+    The network's output is the law's parameters, (shift, s) for instance, one after the other
+    along the channels, each with the channels of b.
+
+    | mask | kept |
+    | --- | --- |
+    | `"first_half"`, `"second_half"` | half of the channels |
+    | `"even"`, `"odd"` | the channels at those places |
+    | `"checkerboard_even"`, `"checkerboard_odd"` | the positions whose row + column is so |
+    | booleans, one a channel | the channels that are True |
+
+    On a checkerboard the network sees the whole image, with zeros where it is transformed,
+    and gives parameters for every position.
 
     Args:
       network: A built Keras layer or model, or any callable, from the kept channels
         `[batch, ..., kept]` to the law's parameters. With a condition it is called on the
         list `[kept, condition]`. Leading dimensions are folded into one for it.
-      law: Name of a law, or an object with `forward`, `inverse` and
-        `parameters_per_channel`, as in `tfp_glow.bijectors.laws`.
-      kept: Number of leading channels that pass unchanged; half of them when omitted.
+      law: Name of a law, an object with `forward`, `inverse` and `parameters_per_channel`, as in
+        `tfp_glow.bijectors.laws`, or a function from the network's output to a `tfb.Bijector`
+        that generates b from c, element by element.
+      mask: What is kept.
       event_ndims: 1 for vectors, 3 for images: the dimensions that the network sees whole.
       condition_shape: Event shape `(k,)` of the condition, or None for no condition.
       dtype: dtype of the values; the network may compute in another.
@@ -52,8 +68,8 @@ class Coupling(FlowBijector):
     Shapes: `[..., channels]` or `[..., H, W, C]` both ways, the log-det `[...]`.
 
     Raises:
-      ValueError: If the network is not built, nothing is kept or transformed, or the
-        network's output does not fit the law.
+      ValueError: If the network is not built, the mask leaves nothing to keep or to transform,
+        or the network's output does not fit the law.
       TypeError: If `network` is not callable.
 
     Example:
@@ -73,7 +89,7 @@ class Coupling(FlowBijector):
         network: Callable,
         *,
         law: str | Law = "affine",
-        kept: int | None = None,
+        mask: MaskName | Sequence[bool] = "first_half",
         event_ndims: int = 1,
         condition_shape: Iterable[int] | None = None,
         dtype: str = "float32",
@@ -82,8 +98,8 @@ class Coupling(FlowBijector):
         parameters = dict(locals())
         if not callable(network):
             raise TypeError(f"network must be callable. Received: {network!r}.")
-        if kept is not None:
-            check_positive_int(kept, "kept")
+        if isinstance(mask, str):
+            check_choice(mask, get_args(MaskName), "mask")
         check_positive_int(event_ndims, "event_ndims")
         super().__init__(
             forward_min_event_ndims=event_ndims,
@@ -94,7 +110,7 @@ class Coupling(FlowBijector):
         )
         self._network = self._no_dependency(network)
         self._law = self._no_dependency(get_law(law))
-        self._kept = kept
+        self._mask = self._no_dependency(mask)
         self.track_network(network)
 
     def _forward_and_log_det(self, z, condition=None):
@@ -104,61 +120,52 @@ class Coupling(FlowBijector):
         return self._transform("inverse", x, condition)
 
     def _transform(self, direction: Direction, value, condition):
-        kept, transformed = self._split(value)
-        raw = self._parameters_of_law(kept, transformed, condition)
-        transformed, log_det = self._apply_law(direction, transformed, raw)
-        return tf.concat([kept, transformed], -1), log_det
+        mask = self._mask_of(value)
+        kept, rest = mask.split(value)
+        raw = self._parameters_of_law(kept, rest, condition)
+        rest, log_det = self._apply_law(mask, direction, rest, raw)
+        return mask.join(kept, rest), log_det
 
-    def _apply_law(self, direction: Direction, transformed, raw):
-        transformed, log_det = getattr(self._law, direction)(transformed, raw)
-        return transformed, tf.reduce_sum(log_det, list(range(-self.forward_min_event_ndims, 0)))
+    def _mask_of(self, value) -> Mask:
+        return get_mask(self._mask, value.shape[-self.forward_min_event_ndims :])
+
+    def _apply_law(self, mask: Mask, direction: Direction, rest, raw):
+        rest, log_det = getattr(self._law, direction)(rest, raw)
+        log_det = mask.where_transformed(log_det)
+        return rest, tf.reduce_sum(log_det, list(range(-self.forward_min_event_ndims, 0)))
 
     def _rebuild_and_differentiate(self, direction, output, condition, gradients) -> Rebuilt:
         """One evaluation of the network rebuilds the input and is differentiated itself."""
-        (kept, transformed), variables = self._split(output), trainable_tensors(self)
+        mask, variables = self._mask_of(output), trainable_tensors(self)
+        kept, rest = mask.split(output)
         with tf.GradientTape(watch_accessed_variables=False) as network_tape:
             network_tape.watch([kept, *variables.values(), *differentiable(condition)])
-            raw = self._parameters_of_law(kept, transformed, condition)
-        value, _ = self._apply_law(opposite(direction), transformed, raw)
-        kept_gradient, transformed_gradient = self._split(gradients[0])
+            raw = self._parameters_of_law(kept, rest, condition)
+        value, _ = self._apply_law(mask, opposite(direction), rest, raw)
+        kept_gradient, rest_gradient = mask.split(gradients[0])
         with tf.GradientTape(watch_accessed_variables=False) as law_tape:
             law_tape.watch([value, raw])
-            result = self._apply_law(direction, value, raw)
+            result = self._apply_law(mask, direction, value, raw)
         value_gradient, raw_gradient = law_tape.gradient(
-            result, [value, raw], (transformed_gradient, gradients[1])
+            result, [value, raw], (rest_gradient, gradients[1])
         )
         network = read_tape(network_tape, raw, raw_gradient, kept, variables, condition)
         return Rebuilt(
-            tf.concat([kept, value], -1),
-            tf.concat([kept_gradient + network.gradient, value_gradient], -1),
+            mask.join(kept, value),
+            mask.join(kept_gradient + network.gradient, value_gradient),
             network.variables,
             network.condition,
         )
 
-    def _split(self, value):
-        channels = value.shape[-1]
-        kept = channels // 2 if self._kept is None else self._kept
-        if not 0 < kept < channels:
-            raise ValueError(
-                f"{self.name} needs channels to keep and to transform. "
-                f"Received: {channels} channels of which {kept} are kept."
-            )
-        return tf.split(value, [kept, channels - kept], axis=-1)
-
-    def _parameters_of_law(self, kept, transformed, condition):
+    def _parameters_of_law(self, kept, rest, condition):
         ndims = self.forward_min_event_ndims
         raw = with_one_batch_dimension(self._network, kept, ndims, condition)
-        expected = transformed.shape[-1] * self._law.parameters_per_channel
-        if raw.shape[-1] != expected:
-            raise ValueError(
-                f"network of {self.name} must give {expected} channels for its law "
-                f"{self._law}. Received: {raw.shape[-1]} channels."
-            )
-        return tf.cast(raw, transformed.dtype)
+        check_parameters(raw, rest, self._law, self.name)
+        return tf.cast(raw, rest.dtype)
 
     def _initialize(self, x, condition=None):
         initialize = getattr(self._network, "initialize", None)
         if initialize is not None:
-            kept, _ = self._split(x)
+            kept, _ = self._mask_of(x).split(x)
             with_one_batch_dimension(initialize, kept, self.forward_min_event_ndims, condition)
         return self._inverse_and_log_det(x, condition)[0]

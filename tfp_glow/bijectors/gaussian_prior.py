@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfp_glow.bijectors.base import FlowBijector
 from tfp_glow.bijectors.checks import check_channels, check_positive_int
+from tfp_glow.bijectors.classes import one_hot_classes
 from tfp_glow.shapes import multiply_last
 
 __all__ = ["GaussianPrior"]
@@ -90,7 +91,7 @@ class GaussianPrior(FlowBijector):
         check_channels(value, self.mean.shape[0], self.name)
         mean, log_scale = tf.convert_to_tensor(self.mean), tf.convert_to_tensor(self.log_scale)
         if condition is not None:
-            one_hot = self._one_hot(condition)
+            one_hot = one_hot_classes(condition, self._num_classes, self.dtype, self.name)
             positions = [1] * (self.forward_min_event_ndims - 1)
             mean += _row_of_class(one_hot, self.class_mean, positions)
             log_scale += _row_of_class(one_hot, self.class_log_scale, positions)
@@ -99,24 +100,6 @@ class GaussianPrior(FlowBijector):
     def _log_det(self, value, log_scale):
         axes = list(range(-self.forward_min_event_ndims, 0))
         return tf.reduce_sum(log_scale + tf.zeros_like(value), axes)
-
-    def _one_hot(self, condition):
-        """`[..., num_classes]`, with NaN for ids out of range."""
-        if not condition.dtype.is_integer:
-            raise TypeError(
-                f"condition of {self.name} must hold integer class ids. "
-                f"Received: dtype {condition.dtype.name}."
-            )
-        known = tf.get_static_value(condition)
-        if known is not None and ((known < 0) | (known >= self._num_classes)).any():
-            raise ValueError(
-                f"condition of {self.name} must hold class ids from 0 to "
-                f"{self._num_classes - 1}. Received: ids from {known.min()} to {known.max()}."
-            )
-        valid = (condition >= 0) & (condition < self._num_classes)
-        one_hot = tf.one_hot(condition, self._num_classes, dtype=self.dtype)
-        not_a_number = tf.constant(np.nan, self.dtype)
-        return tf.where(valid[..., tf.newaxis], one_hot, not_a_number)
 
 
 def _row_of_class(one_hot, table, positions: list[int]):

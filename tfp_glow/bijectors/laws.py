@@ -5,26 +5,39 @@ A law turns `raw`, the network's output, into an elementwise bijection:
     law.inverse(x, raw) -> (z, elementwise log|dz/dx|)
     law.forward(z, raw) -> (x, elementwise log|dx/dz|)
 
-and says in `parameters_per_channel` how many channels of `raw` each transformed channel needs.
-A `raw` of zeros is where every law is nearest to the identity.
+and says in `parameters_per_channel` how many channels of `raw` each transformed channel needs,
+which come one after the other: all channels' first parameters, then all their second ones. A
+`raw` of zeros is where every law is nearest to the identity.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_glow.bijectors.checks import check_choice
+from tfp_glow.bijectors.spline import RationalQuadraticSpline
 
-__all__ = ["Additive", "AffineExp", "AffineSigmoid", "Law", "get_law"]
+__all__ = [
+    "Additive",
+    "AffineExp",
+    "AffineSigmoid",
+    "FromBijector",
+    "Law",
+    "Multiplicative",
+    "check_parameters",
+    "get_law",
+]
 
 
 class Law(Protocol):
-    """What a coupling asks of its law."""
+    """What a coupling asks of its law; None parameters per channel mean that any will do."""
 
-    parameters_per_channel: int
+    parameters_per_channel: int | None
 
     def forward(self, z, raw): ...
 
@@ -86,13 +99,74 @@ class AffineExp(_Affine):
         return self.bound * tf.tanh(s / self.bound)
 
 
-_LAWS = {"additive": Additive, "affine": AffineSigmoid, "affine_exp": AffineExp}
+@dataclass(frozen=True)
+class Multiplicative:
+    """z = x * exp(log_scale) with log_scale = bound * tanh(s / bound)."""
+
+    bound: float = 5.0
+    parameters_per_channel = 1
+
+    def forward(self, z, raw):
+        log_scale = self.bound * tf.tanh(raw / self.bound)
+        return z * tf.exp(-log_scale), -log_scale
+
+    def inverse(self, x, raw):
+        log_scale = self.bound * tf.tanh(raw / self.bound)
+        return x * tf.exp(log_scale), log_scale
 
 
-def get_law(law: str | Law) -> Law:
-    """The law of that name, or `law` itself where it is one."""
+@dataclass(frozen=True)
+class FromBijector:
+    """x = make_bijector(raw).forward(z), element by element, with a `tfb.Bijector`."""
+
+    make_bijector: Callable
+    parameters_per_channel = None
+
+    def forward(self, z, raw):
+        bijector = self._bijector(raw)
+        return bijector.forward(z), bijector.forward_log_det_jacobian(z, event_ndims=0)
+
+    def inverse(self, x, raw):
+        bijector = self._bijector(raw)
+        return bijector.inverse(x), bijector.inverse_log_det_jacobian(x, event_ndims=0)
+
+    def _bijector(self, raw) -> tfp.bijectors.Bijector:
+        bijector = self.make_bijector(raw)
+        if not isinstance(bijector, tfp.bijectors.Bijector):
+            raise TypeError(f"law must return a tfb.Bijector. Received: {bijector!r}.")
+        return bijector
+
+
+_LAWS = {
+    "additive": Additive,
+    "multiplicative": Multiplicative,
+    "affine": AffineSigmoid,
+    "affine_exp": AffineExp,
+    "spline": RationalQuadraticSpline,
+}
+
+
+def get_law(law: str | Law | Callable) -> Law:
+    """The law of that name, `law` itself where it is one, or that of a function to a bijector."""
     if isinstance(law, str):
         return _LAWS[check_choice(law, tuple(_LAWS), "law")]()
-    if not all(hasattr(law, name) for name in ("forward", "inverse", "parameters_per_channel")):
-        raise TypeError(f"law must be a name or have forward and inverse. Received: {law!r}.")
-    return law
+    if all(hasattr(law, name) for name in ("forward", "inverse", "parameters_per_channel")):
+        return law
+    if not callable(law):
+        raise TypeError(
+            "law must be a name, have forward and inverse, or be a function from the network's "
+            f"output to a tfb.Bijector. Received: {law!r}."
+        )
+    return FromBijector(law)
+
+
+def check_parameters(raw, value, law: Law, name: str) -> None:
+    """Raises unless a network's output `raw` fits the law of the values."""
+    if law.parameters_per_channel is None:
+        return
+    expected = value.shape[-1] * law.parameters_per_channel
+    if raw.shape[-1] != expected:
+        raise ValueError(
+            f"network of {name} must give {expected} channels for its law {law}. "
+            f"Received: {raw.shape[-1]} channels."
+        )

@@ -22,7 +22,7 @@ class MultiScale(FlowBijector):
     forward runs the same backwards. The log-det is the sum of those of the blocks. Of the
     C channels that a block gives, the last round(factor_out * C) become its z_l and the
     others are kept. A prior of z_l given h_l is the last bijector of block l: a
-    `Coupling(law="affine_exp", kept=...)`; a learned prior of z_L is a `GaussianPrior` at the
+    `Coupling(law="affine_exp", mask=...)`; a learned prior of z_L is a `GaussianPrior` at the
     end of the last block.
 
     Args:

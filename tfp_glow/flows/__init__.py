@@ -1,6 +1,21 @@
-"""Published flows, each a function that returns a `Flow`."""
+"""Published architectures, each a function that returns a `Flow`."""
 
+from tfp_glow.flows.autoregressive import autoregressive_prior
+from tfp_glow.flows.coupling_spline import coupling_spline
 from tfp_glow.flows.glow import glow
+from tfp_glow.flows.iaf import iaf
+from tfp_glow.flows.maf import maf
+from tfp_glow.flows.nice import nice
+from tfp_glow.flows.realnvp import realnvp
 from tfp_glow.flows.recipe import RECIPES
 
-__all__ = ["RECIPES", "glow"]
+__all__ = [
+    "RECIPES",
+    "autoregressive_prior",
+    "coupling_spline",
+    "glow",
+    "iaf",
+    "maf",
+    "nice",
+    "realnvp",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from tfp_glow.bijectors.checks import check_choice, check_positive_int
 from tfp_glow.bijectors.laws import get_law
 from tfp_glow.bijectors.multiscale import factored_channels
 from tfp_glow.flow import Flow, standard_normal
+from tfp_glow.flows.parts import check_image, condition_size_of, seeds_from
 from tfp_glow.flows.recipe import recipe
 from tfp_glow.networks import GlowNetwork, ZeroConv2D
 
@@ -36,6 +37,7 @@ def glow(
     hidden_channels: int = 128,
     coupling: Literal["affine", "affine_exp", "additive"] = "affine",
     conv: Literal["lu", "plain"] = "lu",
+    condition_size: int | None = None,
     num_classes: int | None = None,
     prior: Literal["learned", "standard"] = "learned",
     factor_out: float = 0.5,
@@ -59,7 +61,8 @@ def glow(
       hidden_channels: Width of the couplings' networks.
       coupling: Law of the couplings; see `Coupling`.
       conv: Parameterization of the 1x1 convolutions.
-      num_classes: Number of classes for a class-conditional prior at the top, or None.
+      condition_size: Size of a condition vector, which all couplings' networks read, or None.
+      num_classes: Number of classes for a class-conditional prior at the top instead, or None.
       prior: `"learned"` Gaussians, or `"standard"` normals for all latents.
       factor_out: Fraction of the channels that leaves at each level but the last.
       reversible: Whether gradients rebuild activations instead of storing them; see `Repeat`.
@@ -88,7 +91,8 @@ def glow(
     check_positive_int(steps, "steps")
     check_positive_int(hidden_channels, "hidden_channels")
     get_law(coupling)
-    seeds = _seeds(seed)
+    condition_size_of(condition_size, num_classes)
+    seeds = seeds_from(seed)
     network_options = {"hidden_channels": hidden_channels, "dtype": network_dtype or dtype}
 
     def make_step(shape):
@@ -96,9 +100,21 @@ def glow(
         kept = channels // 2
         outputs = (channels - kept) * get_law(coupling).parameters_per_channel
         network = GlowNetwork(
-            outputs, input_shape=(*positions, kept), seed=next(seeds), **network_options
+            outputs,
+            input_shape=(*positions, kept),
+            condition_size=condition_size,
+            seed=next(seeds),
+            **network_options,
         )
-        return GlowStep(channels, network, law=coupling, conv=conv, seed=next(seeds), dtype=dtype)
+        return GlowStep(
+            channels,
+            network,
+            law=coupling,
+            conv=conv,
+            condition_shape=None if condition_size is None else (condition_size,),
+            seed=next(seeds),
+            dtype=dtype,
+        )
 
     blocks, (height, width, channels) = [], image_shape
     for level in range(levels):
@@ -125,27 +141,14 @@ def _split_prior(shape, kept, network_dtype, dtype) -> FlowBijector:
     *positions, channels = shape
     network = ZeroConv2D(2 * (channels - kept), 3, dtype=network_dtype)
     network.build((None, *positions, kept))
-    return Coupling(network, law="affine_exp", kept=kept, event_ndims=3, dtype=dtype)
-
-
-def _seeds(seed: int | None) -> Iterator[int]:
-    """Independent seeds without end, all drawn from one."""
-    generator = np.random.default_rng(seed)
-    while True:
-        yield int(generator.integers(2**31))
+    mask = [index < kept for index in range(channels)]
+    return Coupling(network, law="affine_exp", mask=mask, event_ndims=3, dtype=dtype)
 
 
 def _check_arguments(image_shape, levels, num_classes, prior) -> None:
     check_positive_int(levels, "levels")
     check_choice(prior, ("learned", "standard"), "prior")
-    if len(image_shape) != 3:
-        raise ValueError(f"image_shape must be (H, W, C). Received: {tuple(image_shape)}.")
-    height, width, _ = image_shape
-    if height % 2**levels or width % 2**levels:
-        raise ValueError(
-            f"image_shape must have sides divisible by 2**levels = {2**levels}. "
-            f"Received: {tuple(image_shape)} with levels={levels}."
-        )
+    check_image(image_shape, levels)
     if num_classes is not None and prior != "learned":
         raise ValueError(
             f"num_classes needs prior='learned', which carries the classes. Received: {prior!r}."

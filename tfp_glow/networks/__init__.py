@@ -1,6 +1,9 @@
 """Keras 3 networks for the couplings; they know nothing of TFP."""
 
-from tfp_glow.networks.conv import GlowNetwork, ZeroConv2D
+from tfp_glow.networks.conv import ZeroConv2D
+from tfp_glow.networks.glow_network import GlowNetwork
+from tfp_glow.networks.made import MADE
 from tfp_glow.networks.mlp import MLP
+from tfp_glow.networks.resnet import ResNet
 
-__all__ = ["MLP", "GlowNetwork", "ZeroConv2D"]
+__all__ = ["MADE", "MLP", "GlowNetwork", "ResNet", "ZeroConv2D"]

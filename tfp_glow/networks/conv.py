@@ -1,4 +1,4 @@
-"""The convolutional network of Glow's couplings, and the layers it is made of."""
+"""The convolutions of which coupling networks on images are made."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.networks.lowering import convolve
-from tfp_glow.shapes import multiply_last, with_one_batch_dimension
+from tfp_glow.shapes import multiply_last
 
-__all__ = ["ActNormConv2D", "GlowNetwork", "ZeroConv2D"]
+__all__ = ["ActNormConv2D", "ZeroConv2D"]
 
 MIN_STD = 1e-6
 
@@ -110,124 +110,3 @@ class ZeroConv2D(_PaddedConv2D):
 
     def call(self, x):
         return self._convolve(x, tf.exp(3.0 * tf.convert_to_tensor(self.log_scale)))
-
-
-@keras.saving.register_keras_serializable("tfp_glow")
-class GlowNetwork(keras.layers.Layer):
-    """The coupling network of Glow: 3x3, 1x1 and 3x3 convolutions with ReLU between.
-
-    The hidden convolutions start as N(0, 0.05) and are each followed by activation
-    normalization, set from data by `initialize`. The last starts at zero, so that a
-    coupling starts at its law's zero point. Zero padding carries an indicator channel. A
-    condition vector enters through a dense layer, added to the first convolution's output.
-
-    Args:
-      channels: Channels of the output.
-      hidden_channels: Channels of the two hidden layers.
-      input_shape: `(H, W, C)` of the input; builds the network.
-      condition_size: Size of the condition vector, or None for no condition.
-      seed: Seed of the initial weights.
-      dtype: Keras dtype or policy, such as `"mixed_bfloat16"`.
-      name: Name of the layer.
-
-    Call with `[..., H, W, C]`, or with the list of that and a condition `[..., condition_size]`.
-    Returns `[..., H, W, channels]`.
-
-    Raises:
-      ValueError: If a size is not positive.
-
-    Example:
-
-        network = GlowNetwork(12, hidden_channels=64, input_shape=(16, 16, 6), seed=0)
-        network(tf.zeros([8, 16, 16, 6]))     # [8, 16, 16, 12]
-
-    References:
-      Kingma and Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions",
-      arXiv:1807.03039, section 5 and appendix B.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        *,
-        hidden_channels: int,
-        input_shape: tuple[int, int, int],
-        condition_size: int | None = None,
-        seed: int | None = None,
-        dtype: str = "float32",
-        name: str | None = None,
-    ):
-        super().__init__(dtype=dtype, name=name)
-        for argument, value in (("channels", channels), ("hidden_channels", hidden_channels)):
-            if value < 1:
-                raise ValueError(f"{argument} must be at least 1. Received: {value}.")
-        self._config = {
-            "channels": channels,
-            "hidden_channels": hidden_channels,
-            "input_shape": tuple(input_shape),
-            "condition_size": condition_size,
-            "seed": seed,
-        }
-        first, second, third = np.random.SeedSequence(seed).generate_state(3).tolist()
-        options = {"dtype": self.dtype_policy}
-        self.first = ActNormConv2D(hidden_channels, 3, seed=first, name="first", **options)
-        self.second = ActNormConv2D(hidden_channels, 1, seed=second, name="second", **options)
-        self.last = ZeroConv2D(channels, 3, name="last", **options)
-        self.embed = None
-        if condition_size is not None:
-            self.embed = keras.layers.Dense(
-                hidden_channels,
-                use_bias=False,
-                kernel_initializer=keras.initializers.RandomNormal(stddev=0.05, seed=third),
-                name="embed",
-                **options,
-            )
-            self.embed.build((None, condition_size))
-        self.first.build((None, *input_shape))
-        self.second.build((None, *input_shape[:2], hidden_channels))
-        self.last.build((None, *input_shape[:2], hidden_channels))
-        # Saved, so that a flow knows after loading that its network was initialized.
-        self.flag = self.add_weight(
-            shape=(), initializer="zeros", dtype="bool", trainable=False, name="flag"
-        )
-        self.built = True
-
-    def call(self, inputs):
-        return self._run(inputs, self._convolutions)
-
-    def initialize(self, inputs):
-        """Sets the hidden layers' normalization from a batch; returns the network's output."""
-        self.flag.assign(True)
-        return self._run(inputs, self._initialize_convolutions)
-
-    @property
-    def initialized_flags(self) -> list[keras.Variable]:
-        """The saved flag that tells whether `initialize` has run."""
-        return [self.flag]
-
-    def _run(self, inputs, function):
-        x, condition = (inputs, None) if tf.is_tensor(inputs) else inputs
-        return with_one_batch_dimension(function, x, 3, condition)
-
-    def _convolutions(self, inputs):
-        x, embedded = self._with_embedding(inputs)
-        hidden = tf.nn.relu(self.first(x) + embedded)
-        return self.last(tf.nn.relu(self.second(hidden)))
-
-    def _initialize_convolutions(self, inputs):
-        x, embedded = self._with_embedding(inputs)
-        hidden = tf.nn.relu(self.first.initialize(x) + embedded)
-        return self.last(tf.nn.relu(self.second.initialize(hidden)))
-
-    def _with_embedding(self, inputs):
-        if tf.is_tensor(inputs):
-            return tf.cast(inputs, self.compute_dtype), tf.zeros([], self.compute_dtype)
-        x, condition = (tf.cast(value, self.compute_dtype) for value in inputs)
-        return x, self.embed(condition)[:, tf.newaxis, tf.newaxis, :]
-
-    def get_config(self) -> dict:
-        return {
-            **self._config,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-            "name": self.name,
-        }

@@ -1,0 +1,125 @@
+"""Every recipe trains, conditions, saves and exports."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfp_glow as tg
+from tests.helpers import normal, randomize
+from tfp_glow import flows
+
+SMALL = {
+    "coupling_spline": {"steps": 2, "hidden_units": (8,), "bins": 4},
+    "glow": {"levels": 1, "steps": 2, "hidden_channels": 4},
+    "iaf": {"steps": 2, "hidden_units": (8,)},
+    "maf": {"steps": 2, "hidden_units": (8,), "order": "random"},
+    "nice": {"hidden_units": (8,)},
+    "realnvp": {"steps": 2, "hidden_units": (8,)},
+    "realnvp-images": {"levels": 2, "hidden_channels": 4, "blocks": 1},
+}
+IMAGE = (4, 4, 1)
+
+
+def event_shape(name: str):
+    return IMAGE if name in ("glow", "realnvp-images") else 3
+
+
+def build(name: str, **kwargs) -> tg.Flow:
+    recipe = flows.RECIPES[name.removesuffix("-images")]
+    return recipe(event_shape(name), seed=0, **SMALL[name], **kwargs)
+
+
+def data(name: str, count: int = 32, dtype: str = "float32") -> tf.Tensor:
+    x = normal((count, *np.atleast_1d(event_shape(name))), dtype)
+    return 0.3 * x + 0.2 * x**2
+
+
+def test_every_recipe_is_tested():
+    assert {name.removesuffix("-images") for name in SMALL} == set(flows.RECIPES) - {
+        "autoregressive_prior"
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_training_lowers_the_loss_and_inverts(name, tmp_path):
+    """One model: fit under XLA, invert, save and load, export."""
+    flow, x = build(name), data(name)
+    model = tg.FlowModel(flow)
+    model.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
+    losses = model.fit(x, batch_size=16, epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    z = flow.encode(x)
+    np.testing.assert_allclose(flow.decode(tf.identity(z)), x, atol=1e-4)
+
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.distribution.log_prob(x), flow.log_prob(x), atol=1e-4)
+    tg.export_saved_model(flow, tmp_path / "exported")
+    exported = tf.saved_model.load(str(tmp_path / "exported"))
+    actual = exported.signatures["log_prob"](x=x[:3])["log_prob"]
+    np.testing.assert_allclose(actual, flow.log_prob(x[:3]), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_class_labels_change_density_and_samples(name):
+    flow = build(name, num_classes=3, dtype="float64")
+    randomize(flow.bijector, scale=0.1)
+    x = data(name, 2, "float64")
+    log_prob = np.stack([flow.log_prob(x, condition=[y, y]) for y in range(3)])
+    assert np.ptp(log_prob, axis=0).min() > 1e-6
+    samples = [flow.sample(2, seed=1, condition=[y, y]) for y in range(3)]
+    assert np.ptp(np.stack(samples), axis=0).max() > 1e-6
+    for y, sample in enumerate(samples):
+        z = flow.encode(tf.identity(sample), [y, y])
+        np.testing.assert_allclose(flow.decode(tf.identity(z), [y, y]), sample, atol=1e-8)
+    with pytest.raises(ValueError, match="class ids from 0 to 2"):
+        flow.log_prob(x, condition=[0, 3])
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_feature_vectors_change_the_density(name):
+    flow = build(name, condition_size=2, dtype="float64")
+    randomize(flow.bijector, scale=0.1)
+    x = data(name, 2, "float64")
+    one, other = (flow.log_prob(x, condition=np.full([2, 2], c)) for c in (0.0, 1.0))
+    assert np.min(np.abs(one - other)) > 1e-6
+
+
+@pytest.mark.parametrize("name", ["coupling_spline", "iaf", "maf", "nice"])
+def test_vector_flows_read_events_of_any_shape(name):
+    on_vectors, shaped = (
+        flows.RECIPES[name](shape, seed=0, **SMALL[name]) for shape in (4, (2, 2, 1))
+    )
+    randomize(on_vectors.bijector, scale=0.1)
+    randomize(shaped.bijector, scale=0.1)
+    x = normal([3, 4], "float32")
+    np.testing.assert_allclose(
+        shaped.log_prob(tf.reshape(x, [3, 2, 2, 1])), on_vectors.log_prob(x), atol=1e-5
+    )
+
+
+def test_realnvp_on_images_has_the_published_layers():
+    flow = flows.realnvp((8, 8, 3), levels=2, hidden_channels=4, blocks=1, seed=0)
+    assert flow.bijector.level_shapes == ((4, 4, 6), (4, 4, 6))
+    first, last = flow.bijector._parts
+    kinds = [type(part).__name__ for part in first.bijectors]
+    assert kinds == ["Chain"] * 3 + ["Squeeze"] + ["Chain"] * 3
+    assert len(last.bijectors) == 4
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: flows.nice(1), "to keep and channels to transform"),
+        (lambda: flows.nice(4, couplings=0), "couplings must be at least 1"),
+        (lambda: flows.realnvp((5, 4, 1), levels=2), "divisible by 2"),
+        (lambda: flows.realnvp((4, 4)), r"must be \(H, W, C\)"),
+        (lambda: flows.coupling_spline(2, bins=1), "bins must be at least 2"),
+        (lambda: flows.coupling_spline(()), "event_shape"),
+    ],
+)
+def test_bad_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

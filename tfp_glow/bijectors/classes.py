@@ -1,0 +1,110 @@
+"""Class ids as conditions."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_glow.bijectors.base import FlowBijector, transform
+from tfp_glow.bijectors.checks import check_positive_int
+
+__all__ = ["ClassConditional", "one_hot_classes"]
+
+tfb = tfp.bijectors
+
+
+class ClassConditional(FlowBijector):
+    """Conditions a bijector that takes a vector on class ids, as one-hot vectors.
+
+        forward(z, y) = bijector.forward(z, one_hot(y))     and so for inverse and the log-dets
+
+    Args:
+      bijector: A bijector with the condition shape `(num_classes,)`.
+      num_classes: Number of classes.
+      name: Name of the bijector.
+
+    Shapes: those of the bijector; the condition holds ids `[...]` from 0 to num_classes - 1.
+
+    Raises:
+      ValueError: If the bijector takes no such vector, or an id is out of range. In compiled
+        code, where no error can be raised, an id out of range gives NaN.
+      TypeError: If the condition is no integer.
+
+    Example:
+
+        network = MLP(4, input_shape=(2,), condition_size=10)
+        flow = ClassConditional(Coupling(network, condition_shape=(10,)), 10)
+        flow.forward(z, condition=[3, 7])
+    """
+
+    def __init__(self, bijector: FlowBijector, num_classes: int, *, name: str | None = None):
+        parameters = dict(locals())
+        check_positive_int(num_classes, "num_classes")
+        if getattr(bijector, "condition_shape", None) != (num_classes,):
+            raise ValueError(
+                f"bijector must have the condition shape {(num_classes,)}. "
+                f"Received: {bijector!r} with {getattr(bijector, 'condition_shape', None)}."
+            )
+        super().__init__(
+            forward_min_event_ndims=bijector.forward_min_event_ndims,
+            inverse_min_event_ndims=bijector.inverse_min_event_ndims,
+            condition_shape=(),
+            dtype=bijector.dtype,
+            parameters=parameters,
+            name=name,
+        )
+        self._num_classes = num_classes
+        self.track_bijectors([bijector])
+
+    @property
+    def bijector(self) -> FlowBijector:
+        """The bijector inside."""
+        return self._parts[0]
+
+    def _forward_and_log_det(self, z, condition=None):
+        return transform(self.bijector, "forward", z, self._one_hot(condition))
+
+    def _inverse_and_log_det(self, x, condition=None):
+        return transform(self.bijector, "inverse", x, self._one_hot(condition))
+
+    def _initialize(self, x, condition=None):
+        return self.bijector._initialize(x, self._one_hot(condition))
+
+    def _one_hot(self, condition):
+        return one_hot_classes(condition, self._num_classes, self.dtype, self.name)
+
+    def _forward_event_shape(self, shape) -> tf.TensorShape:
+        return self.bijector.forward_event_shape(shape)
+
+    def _inverse_event_shape(self, shape) -> tf.TensorShape:
+        return self.bijector.inverse_event_shape(shape)
+
+    def _forward_event_shape_tensor(self, shape):
+        return self.bijector.forward_event_shape_tensor(shape)
+
+    def _inverse_event_shape_tensor(self, shape):
+        return self.bijector.inverse_event_shape_tensor(shape)
+
+
+def one_hot_classes(condition, num_classes: int, dtype: tf.DType, name: str):
+    """Class ids as `[..., num_classes]`, with NaN for ids out of range.
+
+    Raises:
+      TypeError: If the ids are no integers.
+      ValueError: If an id that is known already is out of range.
+    """
+    if not condition.dtype.is_integer:
+        raise TypeError(
+            f"condition of {name} must hold integer class ids. "
+            f"Received: dtype {condition.dtype.name}."
+        )
+    known = tf.get_static_value(condition)
+    if known is not None and ((known < 0) | (known >= num_classes)).any():
+        raise ValueError(
+            f"condition of {name} must hold class ids from 0 to {num_classes - 1}. "
+            f"Received: ids from {known.min()} to {known.max()}."
+        )
+    valid = (condition >= 0) & (condition < num_classes)
+    one_hot = tf.one_hot(condition, num_classes, dtype=dtype)
+    return tf.where(valid[..., tf.newaxis], one_hot, tf.constant(np.nan, dtype))

@@ -1,0 +1,97 @@
+"""The coupling neural spline flow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tfp_glow.bijectors import GlowStep, Repeat
+from tfp_glow.bijectors.spline import RationalQuadraticSpline
+from tfp_glow.flow import Flow
+from tfp_glow.flows.parts import (
+    EventShape,
+    condition_size_of,
+    event_size,
+    seeds_from,
+    vector_flow,
+)
+from tfp_glow.flows.recipe import recipe
+from tfp_glow.networks import MLP
+
+__all__ = ["coupling_spline"]
+
+
+@recipe
+def coupling_spline(
+    event_shape: EventShape,
+    *,
+    steps: int = 4,
+    hidden_units: Sequence[int] = (64, 64),
+    bins: int = 8,
+    bound: float = 4.0,
+    condition_size: int | None = None,
+    num_classes: int | None = None,
+    reversible: bool = False,
+    seed: int | None = None,
+    dtype: str = "float32",
+    network_dtype: str | None = None,
+) -> Flow:
+    """RQ-NSF (C): couplings by rational-quadratic splines, mixed by LU-parametrized matrices.
+
+    Each step is ActNorm, a linear map and a coupling of half of the values.
+
+    Args:
+      event_shape: An int for vectors, or the shape of events that are read as vectors.
+      steps: Number of couplings.
+      hidden_units: Size of each hidden layer of their networks.
+      bins: Bins of each spline.
+      bound: Splines act within [-bound, bound] and are the identity outside.
+      condition_size: Size of a condition vector, or None.
+      num_classes: Number of classes to condition on instead, or None.
+      reversible: Whether gradients rebuild activations instead of storing them; see `Repeat`.
+      seed: Seed of all initial weights.
+      dtype: dtype of data, latents and log-dets.
+      network_dtype: Keras dtype or policy of the networks; `dtype` when omitted.
+
+    Returns:
+      A `Flow` with latents `[size]`.
+
+    Raises:
+      ValueError, TypeError: If an argument is out of its range, or an event has one value.
+
+    Example:
+
+        flow = coupling_spline(2, steps=8, hidden_units=(128, 128))
+
+    References:
+      Durkan, Bekasov, Murray and Papamakarios, "Neural Spline Flows", arXiv:1906.04032.
+    """
+    law = RationalQuadraticSpline(bins=bins, bound=bound)
+    size, seeds = event_size(event_shape), seeds_from(seed)
+    condition_size = condition_size_of(condition_size, num_classes)
+
+    def make_step() -> GlowStep:
+        network = MLP(
+            law.parameters_per_channel * (size - size // 2),
+            hidden_units=hidden_units,
+            input_shape=(size // 2,),
+            condition_size=condition_size,
+            seed=next(seeds),
+            dtype=network_dtype or dtype,
+        )
+        return GlowStep(
+            size,
+            network,
+            law=law,
+            event_ndims=1,
+            condition_shape=None if condition_size is None else (condition_size,),
+            seed=next(seeds),
+            dtype=dtype,
+        )
+
+    return vector_flow(
+        event_shape,
+        [Repeat(make_step, steps, reversible=reversible)],
+        num_classes=num_classes,
+        dtype=dtype,
+        name="coupling_spline",
+    )

@@ -1,0 +1,82 @@
+"""The masked autoregressive flow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from tfp_glow.flow import Flow
+from tfp_glow.flows.autoregressive import Order, autoregressive_flow
+from tfp_glow.flows.parts import EventShape
+from tfp_glow.flows.recipe import recipe
+
+__all__ = ["maf"]
+
+
+@recipe
+def maf(
+    event_shape: EventShape,
+    *,
+    steps: int = 5,
+    hidden_units: Sequence[int] = (64, 64),
+    residual: bool = False,
+    order: Order = "reverse",
+    coupling: Literal["affine_exp", "affine", "additive", "spline"] = "affine_exp",
+    activation: str = "relu",
+    condition_size: int | None = None,
+    num_classes: int | None = None,
+    seed: int | None = None,
+    dtype: str = "float32",
+    network_dtype: str | None = None,
+) -> Flow:
+    """MAF, the masked autoregressive flow: fast densities, slow samples.
+
+    Each step is ActNorm and a `MaskedAutoregressive` over a `MADE`. A density evaluates every
+    network once, a sample once for each value. The first step takes the values in their own
+    order.
+
+    Args:
+      event_shape: An int for vectors, or the shape of events that are read as vectors.
+      steps: Number of autoregressive layers.
+      hidden_units: Size of each hidden layer of their networks.
+      residual: Whether the networks' hidden layers are residual blocks.
+      order: Of the values in further steps, `"reverse"` in turn or `"random"`.
+      coupling: What is done to each value; see `Coupling`.
+      activation: A Keras activation of the networks.
+      condition_size: Size of a condition vector, or None.
+      num_classes: Number of classes to condition on instead, or None.
+      seed: Seed of all initial weights and random orders.
+      dtype: dtype of data, latents and log-dets.
+      network_dtype: Keras dtype or policy of the networks; `dtype` when omitted.
+
+    Returns:
+      A `Flow` with latents `[size]`.
+
+    Raises:
+      ValueError, TypeError: If an argument is out of its range.
+
+    Example:
+
+        flow = maf(2, hidden_units=(512,))
+        flow.log_prob(x)
+
+    References:
+      Papamakarios, Pavlakou and Murray, "Masked Autoregressive Flow for Density Estimation",
+      arXiv:1705.07057.
+    """
+    return autoregressive_flow(
+        event_shape,
+        lambda bijector: bijector,
+        name="maf",
+        steps=steps,
+        hidden_units=hidden_units,
+        residual=residual,
+        order=order,
+        coupling=coupling,
+        activation=activation,
+        condition_size=condition_size,
+        num_classes=num_classes,
+        seed=seed,
+        dtype=dtype,
+        network_dtype=network_dtype,
+    )

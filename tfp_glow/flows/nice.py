@@ -1,0 +1,99 @@
+"""NICE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_glow.bijectors import Coupling, DiagonalScaling
+from tfp_glow.bijectors.checks import check_positive_int
+from tfp_glow.bijectors.masks import kept_channels
+from tfp_glow.flow import Flow
+from tfp_glow.flows.parts import (
+    EventShape,
+    condition_size_of,
+    event_size,
+    seeds_from,
+    vector_flow,
+)
+from tfp_glow.flows.recipe import recipe
+from tfp_glow.networks import MLP
+
+__all__ = ["nice"]
+
+tfd = tfp.distributions
+
+
+@recipe
+def nice(
+    event_shape: EventShape,
+    *,
+    couplings: int = 4,
+    hidden_units: Sequence[int] = (1000,) * 5,
+    condition_size: int | None = None,
+    num_classes: int | None = None,
+    seed: int | None = None,
+    dtype: str = "float32",
+    network_dtype: str | None = None,
+) -> Flow:
+    """NICE: additive couplings, a diagonal scaling and a logistic prior.
+
+    The couplings keep the values at even and at odd places in turn. Only the scaling has a
+    log-det; all else preserves volume.
+
+    Args:
+      event_shape: An int for vectors, or the shape of events that are read as vectors.
+      couplings: Number of additive couplings.
+      hidden_units: Size of each hidden layer of their networks.
+      condition_size: Size of a condition vector, or None.
+      num_classes: Number of classes to condition on instead, or None.
+      seed: Seed of all initial weights.
+      dtype: dtype of data, latents and log-dets.
+      network_dtype: Keras dtype or policy of the networks; `dtype` when omitted.
+
+    Returns:
+      A `Flow` with latents `[size]`.
+
+    Raises:
+      ValueError, TypeError: If an argument is out of its range, or an event has one value.
+
+    Example:
+
+        flow = nice(784)
+        flow.log_prob(x, condition=None)
+
+    References:
+      Dinh, Krueger and Bengio, "NICE: Non-linear Independent Components Estimation",
+      arXiv:1410.8516.
+    """
+    check_positive_int(couplings, "couplings")
+    size, seeds = event_size(event_shape), seeds_from(seed)
+    condition_size = condition_size_of(condition_size, num_classes)
+
+    def coupling(index: int) -> Coupling:
+        mask = "odd" if index % 2 else "even"
+        kept = int(kept_channels(mask, size).sum())
+        network = MLP(
+            size - kept,
+            hidden_units=hidden_units,
+            input_shape=(kept,),
+            condition_size=condition_size,
+            seed=next(seeds),
+            dtype=network_dtype or dtype,
+        )
+        condition_shape = None if condition_size is None else (condition_size,)
+        return Coupling(
+            network, law="additive", mask=mask, condition_shape=condition_shape, dtype=dtype
+        )
+
+    bijectors = [
+        *(coupling(index) for index in range(couplings)),
+        DiagonalScaling(size, dtype=dtype),
+    ]
+    zero = tf.zeros([], dtype)
+    base = tfd.Sample(tfd.Logistic(zero, zero + 1.0), size, name="StandardLogistic")
+    return vector_flow(
+        event_shape, bijectors, num_classes=num_classes, dtype=dtype, name="nice", base=base
+    )

@@ -1,0 +1,93 @@
+"""What the recipes share: event shapes, conditions and seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow_probability as tfp
+
+from tfp_glow.bijectors import Chain, ClassConditional
+from tfp_glow.bijectors.checks import check_positive_int
+from tfp_glow.flow import Flow, standard_normal
+
+__all__ = [
+    "EventShape",
+    "check_image",
+    "condition_size_of",
+    "event_size",
+    "seeds_from",
+    "vector_flow",
+]
+
+tfb, tfd = tfp.bijectors, tfp.distributions
+EventShape = int | Sequence[int]
+
+
+def event_size(event_shape: EventShape) -> int:
+    """The number of values of an event."""
+    shape = [event_shape] if isinstance(event_shape, int) else list(event_shape)
+    if not shape:
+        raise ValueError("event_shape must be an int or hold at least one size. Received: ().")
+    return math.prod(check_positive_int(size, "event_shape") for size in shape)
+
+
+def check_image(image_shape: Sequence[int], halvings: int) -> None:
+    """Raises unless the shape is one of images whose sides can be halved so often."""
+    if isinstance(image_shape, int) or len(image_shape) != 3:
+        raise ValueError(f"image_shape must be (H, W, C). Received: {image_shape}.")
+    height, width, _ = image_shape
+    if height % 2**halvings or width % 2**halvings:
+        raise ValueError(
+            f"image_shape must have sides divisible by {2**halvings} for so many levels. "
+            f"Received: {tuple(image_shape)}."
+        )
+
+
+def condition_size_of(condition_size: int | None, num_classes: int | None) -> int | None:
+    """The size of the vector that the networks are conditioned on, None for none."""
+    if condition_size is not None and num_classes is not None:
+        raise ValueError(
+            "condition_size and num_classes exclude each other. "
+            f"Received: {condition_size} and {num_classes}."
+        )
+    for argument, value in (("condition_size", condition_size), ("num_classes", num_classes)):
+        if value is not None:
+            return check_positive_int(value, argument)
+    return None
+
+
+def vector_flow(
+    event_shape: EventShape,
+    bijectors: Sequence[tfb.Bijector],
+    *,
+    num_classes: int | None,
+    dtype: str,
+    name: str,
+    base: tfd.Distribution | None = None,
+) -> Flow:
+    """The flow of bijectors on vectors, reshaped to the event and conditioned on classes.
+
+    Args:
+      event_shape: An int for vectors, or a shape whose values are the vector's.
+      bijectors: Bijectors on `[..., size]`, the one nearest to the data first.
+      num_classes: Number of classes to condition on, by one-hot vectors, or None.
+      dtype: dtype of the latents.
+      name: Name of the flow.
+      base: Distribution of the latents; the standard normal when omitted.
+    """
+    size = event_size(event_shape)
+    if not isinstance(event_shape, int):
+        bijectors = [tfb.Reshape(list(event_shape), [size]), *bijectors]
+    bijector = Chain(bijectors)
+    if num_classes is not None:
+        bijector = ClassConditional(bijector, num_classes)
+    return Flow(base or standard_normal(size, dtype), bijector, name=name)
+
+
+def seeds_from(seed: int | None) -> Iterator[int]:
+    """Independent seeds without end, all drawn from one."""
+    generator = np.random.default_rng(seed)
+    while True:
+        yield int(generator.integers(2**31))

@@ -1,0 +1,177 @@
+"""RealNVP."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tfp_glow.bijectors import (
+    ActNorm,
+    Chain,
+    ClassConditional,
+    Coupling,
+    MultiScale,
+    Repeat,
+    Squeeze,
+)
+from tfp_glow.bijectors.checks import check_positive_int
+from tfp_glow.bijectors.laws import get_law
+from tfp_glow.bijectors.masks import MaskName, kept_channels
+from tfp_glow.flow import Flow, standard_normal
+from tfp_glow.flows.parts import (
+    EventShape,
+    check_image,
+    condition_size_of,
+    event_size,
+    seeds_from,
+    vector_flow,
+)
+from tfp_glow.flows.recipe import recipe
+from tfp_glow.networks import MLP, ResNet
+
+__all__ = ["realnvp"]
+
+_CHECKERBOARDS = ("checkerboard_even", "checkerboard_odd")
+_HALVES = ("first_half", "second_half")
+
+
+@recipe
+def realnvp(
+    event_shape: EventShape,
+    *,
+    steps: int = 4,
+    hidden_units: Sequence[int] = (64, 64),
+    levels: int = 2,
+    hidden_channels: int = 32,
+    blocks: int = 2,
+    coupling: Literal["affine_exp", "affine", "additive"] = "affine_exp",
+    condition_size: int | None = None,
+    num_classes: int | None = None,
+    reversible: bool = False,
+    seed: int | None = None,
+    dtype: str = "float32",
+    network_dtype: str | None = None,
+) -> Flow:
+    """RealNVP, on vectors or as the multi-scale flow on images.
+
+    On vectors, `steps` times ActNorm and two couplings, which keep the values at even and at odd
+    places. On images, each level has three couplings on checkerboards, a squeeze and three
+    on channel halves, and factors out half of its channels; the last level has four on
+    checkerboards. ActNorm stands before every coupling, where the paper has batch normalization.
+
+    Args:
+      event_shape: An int for vectors, `(H, W, C)` for images.
+      steps: Pairs of couplings, on vectors.
+      hidden_units: Size of each hidden layer of their networks, on vectors.
+      levels: Number of scales, of images; H and W must be divisible by 2**(levels - 1).
+      hidden_channels: Width of the residual networks at the first scale, doubled at each
+        further one, of images.
+      blocks: Residual blocks of each network, of images.
+      coupling: Law of the couplings; see `Coupling`.
+      condition_size: Size of a condition vector, or None.
+      num_classes: Number of classes to condition on instead, or None.
+      reversible: Whether gradients rebuild activations instead of storing them, on vectors;
+        see `Repeat`.
+      seed: Seed of all initial weights.
+      dtype: dtype of data, latents and log-dets.
+      network_dtype: Keras dtype or policy of the networks; `dtype` when omitted.
+
+    Returns:
+      A `Flow` whose latents are flat.
+
+    Raises:
+      ValueError, TypeError: If an argument is out of its range or does not fit the event.
+
+    Example:
+
+        flow = realnvp((32, 32, 3), levels=3, hidden_channels=64, blocks=8)
+        flow = realnvp(2, steps=8)
+
+    References:
+      Dinh, Sohl-Dickstein and Bengio, "Density estimation using Real NVP", arXiv:1605.08803.
+    """
+    conditions = condition_size_of(condition_size, num_classes)
+    couplings = _Couplings(coupling, conditions, seeds_from(seed), dtype, network_dtype or dtype)
+    if isinstance(event_shape, int):
+        size = event_size(event_shape)
+
+        def make_step():
+            return Chain([couplings.on_vectors(m, size, hidden_units) for m in ("even", "odd")])
+
+        return vector_flow(
+            event_shape,
+            [Repeat(make_step, steps, reversible=reversible)],
+            num_classes=num_classes,
+            dtype=dtype,
+            name="realnvp",
+        )
+    check_positive_int(levels, "levels")
+    check_image(event_shape, levels - 1)
+    image_blocks, shape = [], tuple(event_shape)
+    for level in range(levels):
+        last, width = level == levels - 1, hidden_channels * 2**level
+        on_level = functools.partial(couplings.on_images, width=width, blocks=blocks)
+        checkerboards = [on_level(_CHECKERBOARDS[i % 2], shape) for i in range(4 if last else 3)]
+        if last:
+            image_blocks.append(Chain(checkerboards))
+            break
+        shape = (shape[0] // 2, shape[1] // 2, shape[2] * 4)
+        halves = [on_level(_HALVES[i % 2], shape) for i in range(3)]
+        image_blocks.append(Chain([*checkerboards, Squeeze(2), *halves]))
+        shape = (*shape[:2], shape[2] // 2)
+    bijector = MultiScale(image_blocks, event_shape)
+    if num_classes is not None:
+        bijector = ClassConditional(bijector, num_classes)
+    return Flow(standard_normal(event_size(event_shape), dtype), bijector, name="realnvp")
+
+
+@dataclass(frozen=True)
+class _Couplings:
+    """Makes ActNorm and a coupling with a new network."""
+
+    law: str
+    condition_size: int | None
+    seeds: Iterator[int]
+    dtype: str
+    network_dtype: str
+
+    def on_vectors(self, mask: MaskName, size: int, hidden_units: Sequence[int]) -> Chain:
+        kept = int(kept_channels(mask, size).sum())
+        outputs = self._parameters * (size - kept)
+        options = {"hidden_units": hidden_units, "input_shape": (kept,)}
+        network = MLP(outputs, **options, **self._network_options())
+        return self._chain(network, mask, size, event_ndims=1)
+
+    def on_images(self, mask: MaskName, shape, *, width: int, blocks: int) -> Chain:
+        *positions, channels = shape
+        kept = int(kept_channels(mask, channels).sum())
+        # On a checkerboard all channels are seen, and all transformed.
+        outputs = self._parameters * (channels - kept or channels)
+        options = {"hidden_channels": width, "blocks": blocks, "input_shape": (*positions, kept)}
+        network = ResNet(outputs, **options, **self._network_options())
+        return self._chain(network, mask, channels, event_ndims=3)
+
+    @property
+    def _parameters(self) -> int:
+        return get_law(self.law).parameters_per_channel
+
+    def _network_options(self) -> dict:
+        return {
+            "condition_size": self.condition_size,
+            "seed": next(self.seeds),
+            "dtype": self.network_dtype,
+        }
+
+    def _chain(self, network, mask: MaskName, channels: int, *, event_ndims: int) -> Chain:
+        condition_shape = None if self.condition_size is None else (self.condition_size,)
+        coupling = Coupling(
+            network,
+            law=self.law,
+            mask=mask,
+            event_ndims=event_ndims,
+            condition_shape=condition_shape,
+            dtype=self.dtype,
+        )
+        return Chain([ActNorm(channels, dtype=self.dtype), coupling])

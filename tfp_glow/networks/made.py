@@ -1,0 +1,192 @@
+"""The masked autoencoder, a network whose outputs each read only the inputs before them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_glow.networks.checks import check_sizes
+from tfp_glow.shapes import with_one_batch_dimension
+
+__all__ = ["MADE"]
+
+
+class MaskedDense(keras.layers.Layer):
+    """A dense layer without the connections that a mask `[inputs, outputs]` leaves out."""
+
+    def __init__(self, mask: np.ndarray, kernel_initializer, **kwargs):
+        super().__init__(**kwargs)
+        self._mask = mask
+        self._kernel_initializer = kernel_initializer
+
+    def build(self, input_shape) -> None:
+        self.kernel = self.add_weight(
+            shape=self._mask.shape, initializer=self._kernel_initializer, name="kernel"
+        )
+        self.bias = self.add_weight(shape=self._mask.shape[1:], initializer="zeros", name="bias")
+
+    def call(self, x):
+        mask = tf.constant(self._mask, x.dtype)
+        return x @ (tf.cast(self.kernel, x.dtype) * mask) + tf.cast(self.bias, x.dtype)
+
+
+@keras.saving.register_keras_serializable("tfp_glow")
+class MADE(keras.layers.Layer):
+    """Dense layers, masked so that the parameters of x_d read only what comes before x_d.
+
+    With degrees m of the units, a connection from a unit of degree m to one of degree n is
+    left out unless m <= n, or m < n where it goes into an output. Inputs and outputs have the
+    degrees 1 .. size, in the order asked for; a hidden layer's go through 0 .. size - 1 in
+    turn. Units of degree 0 read the condition alone, and give it to the first output.
+
+    Args:
+      size: Number of inputs.
+      parameters: Number of outputs for each input. All inputs' first parameters come first,
+        then all their second ones.
+      hidden_units: Size of each hidden layer.
+      residual: Whether the hidden layers after the first are residual blocks of two layers
+        each; all of `hidden_units` must be equal.
+      order: `"forward"` for x_1 first, `"reverse"` for x_size first, `"random"`, or for each input
+        its place from 0.
+      activation: A Keras activation.
+      condition_size: Size of the condition vector, which every hidden unit of the first
+        layer reads, or None.
+      seed: Seed of the initial weights and of a random order.
+      dtype: Keras dtype or policy.
+      name: Name of the layer.
+
+    Call with `[..., size]`, or with the list of that and a condition `[..., condition_size]`
+    whose leading dimensions broadcast. Returns `[..., parameters * size]`, at first zeros.
+
+    Raises:
+      ValueError, TypeError: If a size is no positive int, the order is none of `size` inputs,
+        or `residual` is given layers of different sizes.
+
+    Example:
+
+        network = MADE(4, hidden_units=(64, 64), order="reverse", seed=0)
+        network(tf.zeros([8, 4]))     # [8, 8]
+
+    References:
+      Germain, Gregor, Murray and Larochelle, "MADE: Masked Autoencoder for Distribution
+      Estimation", arXiv:1502.03509.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        parameters: int = 2,
+        hidden_units: Sequence[int] = (64, 64),
+        residual: bool = False,
+        order: Literal["forward", "reverse", "random"] | Sequence[int] = "forward",
+        activation: str = "relu",
+        condition_size: int | None = None,
+        seed: int | None = None,
+        dtype: str = "float32",
+        name: str | None = None,
+    ):
+        super().__init__(dtype=dtype, name=name)
+        check_sizes(size=size, parameters=parameters)
+        _check_hidden(hidden_units, residual)
+        self._config = {
+            "size": size,
+            "parameters": parameters,
+            "hidden_units": list(hidden_units),
+            "residual": residual,
+            "order": order if isinstance(order, str) else list(order),
+            "activation": activation,
+            "condition_size": condition_size,
+            "seed": seed,
+        }
+        self.activation = keras.activations.get(activation)
+        self._residual = residual
+        *seeds, order_seed = (
+            np.random.SeedSequence(seed).generate_state(2 * len(hidden_units) + 2).tolist()
+        )
+        degrees = 1 + _places(order, size, order_seed)
+        self._build_layers(degrees, hidden_units, parameters, condition_size, seeds)
+        self.built = True
+
+    def _build_layers(self, degrees, hidden_units, parameters, condition_size, seeds) -> None:
+        inputs, layers = degrees, []
+        repeats = [1, *[2 if self._residual else 1] * (len(hidden_units) - 1)]
+        for units, repeat in zip(hidden_units, repeats, strict=True):
+            for _ in range(repeat):
+                hidden = np.arange(units) % degrees.size
+                layers.append(self._dense(inputs[:, None] <= hidden, seeds[len(layers)]))
+                inputs = hidden
+        self.hidden = layers
+        self.last = self._dense(np.tile(inputs[:, None] < degrees, parameters), None)
+        self.embed = None
+        if condition_size is not None:
+            self.embed = self._dense(np.ones([condition_size, hidden_units[0]]), seeds[-1])
+
+    def _dense(self, mask: np.ndarray, seed: int | None) -> MaskedDense:
+        """A built layer; without a seed its weights start at zero."""
+        initializer = "zeros" if seed is None else keras.initializers.HeNormal(seed=seed)
+        layer = MaskedDense(mask.astype("float32"), initializer, dtype=self.dtype_policy)
+        layer.build((None, mask.shape[0]))
+        return layer
+
+    def call(self, inputs):
+        x, condition = (inputs, None) if tf.is_tensor(inputs) else inputs
+        return with_one_batch_dimension(self._parameters, x, 1, condition)
+
+    def _parameters(self, inputs):
+        x, condition = (inputs, None) if tf.is_tensor(inputs) else inputs
+        first, *rest = self.hidden
+        hidden = first(x)
+        if condition is not None:
+            hidden += self.embed(condition)
+        if self._residual:
+            for one, two in zip(rest[::2], rest[1::2], strict=True):
+                hidden += two(self.activation(one(self.activation(hidden))))
+        else:
+            for layer in rest:
+                hidden = layer(self.activation(hidden))
+        return self.last(self.activation(hidden))
+
+    def get_config(self) -> dict:
+        return {
+            **self._config,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+            "name": self.name,
+        }
+
+
+def _check_hidden(hidden_units: Sequence[int], residual: bool) -> None:
+    if not hidden_units:
+        raise ValueError("hidden_units must hold at least one size. Received: ().")
+    for index, units in enumerate(hidden_units):
+        check_sizes(**{f"hidden_units[{index}]": units})
+    if residual and len(set(hidden_units)) > 1:
+        raise ValueError(
+            f"hidden_units must all be equal with residual=True. Received: {tuple(hidden_units)}."
+        )
+
+
+def _places(order, size: int, seed: int) -> np.ndarray:
+    """For each input its place from 0."""
+    if isinstance(order, str):
+        if order not in ("forward", "reverse", "random"):
+            raise ValueError(
+                "order must be 'forward', 'reverse', 'random' or a permutation. "
+                f"Received: {order!r}."
+            )
+        generator = np.random.default_rng(seed)
+        return {
+            "forward": np.arange(size),
+            "reverse": np.arange(size)[::-1],
+            "random": generator.permutation(size),
+        }[order]
+    places = np.asarray(order)
+    if places.shape != (size,) or not np.array_equal(np.sort(places), np.arange(size)):
+        raise ValueError(
+            f"order must hold each of 0 .. {size - 1} once. Received: {list(order)!r}."
+        )
+    return places

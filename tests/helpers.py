@@ -14,6 +14,8 @@ def randomize(module: tf.Module, seed: int = 0, scale: float = 0.2) -> None:
     for variable in module.trainable_variables:
         change = scale * generator.standard_normal(variable.shape)
         variable.assign_add(tf.cast(change, variable.dtype))
+    if hasattr(module, "converge"):
+        module.converge()  # The norms of Lipschitz networks have changed.
 
 
 def normal(shape, dtype: str = "float64", seed: int = 0) -> tf.Tensor:

@@ -15,7 +15,14 @@ from tfp_glow import bijectors as tgb
 from tfp_glow.bijectors.laws import get_law
 from tfp_glow.bijectors.masks import kept_channels
 from tfp_glow.bijectors.spline import RationalQuadraticSpline
-from tfp_glow.networks import MADE, MLP, GlowNetwork, ResNet
+from tfp_glow.networks import (
+    MADE,
+    MLP,
+    GlowNetwork,
+    LipschitzConvNetwork,
+    LipschitzMLP,
+    ResNet,
+)
 
 tfb = tfp.bijectors
 
@@ -88,6 +95,22 @@ def autoregressive(dtype: str, law="affine_exp", **kwargs) -> tgb.MaskedAutoregr
         dtype=dtype,
     )
     return tgb.MaskedAutoregressive(network, law=law, dtype=dtype, **kwargs)
+
+
+def residual(dtype: str, **kwargs) -> tgb.ResidualBlock:
+    network = LipschitzMLP(
+        3,
+        hidden_units=(8,),
+        condition_size=3 if kwargs else None,
+        seed=0,
+        dtype=dtype,
+    )
+    return tgb.ResidualBlock(network, log_det="exact", dtype=dtype, **kwargs)
+
+
+def image_residual(dtype: str) -> tgb.ResidualBlock:
+    network = LipschitzConvNetwork((2, 2, 1), hidden_channels=4, seed=0, dtype=dtype)
+    return tgb.ResidualBlock(network, log_det="exact", event_ndims=3, dtype=dtype)
 
 
 def to_scale(raw) -> tfb.Bijector:
@@ -180,6 +203,15 @@ REGISTRY: dict[str, Entry] = {
     "MultiScale-classes": Entry(
         tgb.MultiScale, lambda d: multiscale(d, num_classes=3), (4, 4, 1), classes
     ),
+    "Planar": Entry(tgb.Planar, lambda d: tgb.Planar(3, seed=0, dtype=d), (3,)),
+    "Radial": Entry(tgb.Radial, lambda d: tgb.Radial(3, seed=0, dtype=d), (3,)),
+    "Recompute": Entry(tgb.Recompute, lambda d: tgb.Recompute(vector_step(d)), (4,)),
+    "Recompute-condition": Entry(
+        tgb.Recompute,
+        lambda d: tgb.Recompute(vector_step(d, condition_shape=(3,))),
+        (4,),
+        features,
+    ),
     "Repeat": Entry(tgb.Repeat, lambda d: tgb.Repeat(lambda: image_step(d), 3), (2, 2, 4)),
     "Repeat-condition": Entry(
         tgb.Repeat,
@@ -187,14 +219,31 @@ REGISTRY: dict[str, Entry] = {
         (4,),
         features,
     ),
+    "Repeat-residual": Entry(tgb.Repeat, lambda d: tgb.Repeat(lambda: residual(d), 2), (3,)),
+    "Repeat-residual-reversible": Entry(
+        tgb.Repeat, lambda d: tgb.Repeat(lambda: residual(d), 2, reversible=True), (3,)
+    ),
     "Repeat-reversible": Entry(
         tgb.Repeat, lambda d: tgb.Repeat(lambda: image_step(d), 3, reversible=True), (2, 2, 4)
     ),
     "Repeat-unroll": Entry(
         tgb.Repeat, lambda d: tgb.Repeat(lambda: vector_step(d), 3, unroll=True), (4,)
     ),
+    "ResidualBlock": Entry(tgb.ResidualBlock, residual, (3,)),
+    "ResidualBlock-condition": Entry(
+        tgb.ResidualBlock, lambda d: residual(d, condition_shape=(3,)), (3,), features
+    ),
+    "ResidualBlock-image": Entry(tgb.ResidualBlock, image_residual, (2, 2, 1)),
     "Squeeze": Entry(tgb.Squeeze, lambda d: tgb.Squeeze(2), (4, 2, 3)),
     "Squeeze-3": Entry(tgb.Squeeze, lambda d: tgb.Squeeze(3), (3, 6, 1)),
+    "Sylvester-householder": Entry(
+        tgb.Sylvester,
+        lambda d: tgb.Sylvester(3, basis="householder", seed=0, dtype=d),
+        (3,),
+    ),
+    "Sylvester-orthogonal": Entry(
+        tgb.Sylvester, lambda d: tgb.Sylvester(4, directions=2, seed=0, dtype=d), (4,)
+    ),
 }
 
 

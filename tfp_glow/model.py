@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.bijectors.base import condition_kwargs
+from tfp_glow.bijectors.base import FlowBijector, condition_kwargs
+from tfp_glow.bijectors.log_det_estimators import evaluation
 from tfp_glow.config import from_config, to_config
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.files import replacing
@@ -96,7 +97,10 @@ class FlowModel(keras.Model):
             self._explain_missing_variables()
         if not getattr(self._distribution, "initialized", True):
             self.initialize(*first_batch(x, y, batch_size or 32))
-        return super().fit(x, y, batch_size, *args, **kwargs)
+        history = super().fit(x, y, batch_size, *args, **kwargs)
+        for bijector in self._advancing():
+            bijector.converge()
+        return history
 
     def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         """As `keras.Model.evaluate`; `y` is the condition."""
@@ -104,13 +108,18 @@ class FlowModel(keras.Model):
         return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
     def train_step(self, data):
-        return super().train_step(_condition_as_input(data))
+        logs = super().train_step(_condition_as_input(data))
+        for bijector in self._advancing():
+            bijector.advance()
+        return logs
 
     def test_step(self, data):
-        return super().test_step(_condition_as_input(data))
+        with evaluation():
+            return super().test_step(_condition_as_input(data))
 
     def predict_step(self, data):
-        return super().predict_step(_condition_as_input(data))
+        with evaluation():
+            return super().predict_step(_condition_as_input(data))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The mean negative log-likelihood, divided by the number of replicas."""
@@ -136,6 +145,12 @@ class FlowModel(keras.Model):
     @classmethod
     def from_config(cls, config: dict) -> FlowModel:
         return cls(from_config(config["distribution"]), name=config["name"])
+
+    def _advancing(self) -> list[FlowBijector]:
+        """The outermost bijectors that change once a training step."""
+        found = [b for b in self._distribution.submodules if isinstance(b, FlowBijector)]
+        inner = {id(part) for bijector in found for part in bijector.submodules}
+        return [b for b in found if b.advances and id(b) not in inner]
 
     def _explain_missing_variables(self) -> None:
         shape = self._distribution.event_shape

@@ -12,9 +12,14 @@ from tfp_glow.bijectors.invert import Invert
 from tfp_glow.bijectors.invertible_conv import Invertible1x1Conv
 from tfp_glow.bijectors.logit import Logit
 from tfp_glow.bijectors.multiscale import MultiScale
+from tfp_glow.bijectors.planar import Planar
+from tfp_glow.bijectors.radial import Radial
+from tfp_glow.bijectors.recompute import Recompute
 from tfp_glow.bijectors.repeat import Repeat
+from tfp_glow.bijectors.residual import ResidualBlock
 from tfp_glow.bijectors.scaling import DiagonalScaling
 from tfp_glow.bijectors.squeeze import Squeeze
+from tfp_glow.bijectors.sylvester import Sylvester
 
 __all__ = [
     "ActNorm",
@@ -30,6 +35,11 @@ __all__ = [
     "Logit",
     "MaskedAutoregressive",
     "MultiScale",
+    "Planar",
+    "Radial",
+    "Recompute",
     "Repeat",
+    "ResidualBlock",
     "Squeeze",
+    "Sylvester",
 ]

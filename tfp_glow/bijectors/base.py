@@ -171,6 +171,29 @@ class FlowBijector(tfb.Bijector):
     def _initialized_flags(self) -> list:
         return [flag for part in (*self._parts, *self._networks) for flag in _flags_of(part)]
 
+    @property
+    def advances(self) -> bool:
+        """Whether `advance` does anything."""
+        return any(hasattr(network, "advance") for network in self._networks) or any(
+            getattr(part, "advances", False) for part in self._parts
+        )
+
+    def advance(self) -> None:
+        """Moves on what changes once a training step, and never while the flow is evaluated.
+
+        That is the noise of log-det estimators and the power iterations of Lipschitz networks.
+        `FlowModel` calls it after each step; a training loop of one's own has to.
+        """
+        for part in (*self._parts, *self._networks):
+            if getattr(part, "advances", hasattr(part, "advance")):
+                part.advance()
+
+    def converge(self) -> None:
+        """Runs the power iterations of Lipschitz networks until their norms stand still."""
+        for part in (*self._parts, *self._networks):
+            if hasattr(part, "converge"):
+                part.converge()
+
     def initialize(self, x, condition=None, *, force: bool = False):
         """Sets the data-dependent parameters from a batch and returns its latents.
 

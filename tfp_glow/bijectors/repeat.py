@@ -253,30 +253,61 @@ class Repeat(FlowBijector):
                 )
 
     def _initialize(self, x, condition=None):
-        arguments = (x, condition, [tf.convert_to_tensor(v) for v in self.keras_variables])
-        # As a graph: eagerly, step by step, a deep flow would take seconds.
-        initialize = tf.function(self._initialize_steps, autograph=False)
-        x, initial = initialize.get_concrete_function(*arguments)(*arguments)
-        for variable, value in zip(self.keras_variables, initial, strict=True):
-            variable.assign(value)
-        return x
+        def initialize(x):
+            return tf.ensure_shape(self._step._initialize(x, condition), x.shape)
 
-    def _initialize_steps(self, x, condition, parameters):
-        """The latents and the stacked parameters of all steps, each initialized in turn."""
+        return self._change_steps(initialize, x)
+
+    @property
+    def advances(self) -> bool:
+        """Whether `advance` does anything."""
+        return self._step.advances
+
+    def advance(self) -> None:
+        """Moves on what changes once a training step, in every step of the loop."""
+        if self.advances:
+            self._change_steps(self._call_on_step(self._step.advance), tf.zeros([]))
+
+    def converge(self) -> None:
+        """Runs the power iterations of Lipschitz networks until their norms stand still."""
+        if self.advances:
+            self._change_steps(self._call_on_step(self._step.converge), tf.zeros([]))
+
+    @staticmethod
+    def _call_on_step(method: Callable) -> Callable:
+        def change(nothing):
+            method()
+            return nothing
+
+        return change
+
+    def _change_steps(self, change: Callable, value):
+        """Calls `change(value) -> value` for each step in turn, and keeps what it assigns."""
+        parameters = [tf.convert_to_tensor(v) for v in self.keras_variables]
+        # As a graph: eagerly, step by step, a deep flow would take seconds.
+        run = tf.function(functools.partial(self._changed_steps, change), autograph=False)
+        value, changed = run.get_concrete_function(value, parameters)(value, parameters)
+        for variable, new in zip(self.keras_variables, changed, strict=True):
+            variable.assign(new)
+        return value
+
+    def _changed_steps(self, change: Callable, value, parameters):
+        """The value after all steps, and the stacked variables."""
         variables = self._step.keras_variables
 
-        def step(slices, index, x, initial):
+        def step(slices, index, value, changed):
             with keras.StatelessScope(list(zip(variables, slices, strict=True))) as scope:
-                x = tf.ensure_shape(self._step._initialize(x, condition), x.shape)
-            values = [scope.get_current_value(variable) for variable in variables]
-            initial = [array.write(index, v) for array, v in zip(initial, values, strict=True)]
-            return index + 1, x, initial
+                value = change(value)
+            new = [scope.get_current_value(variable) for variable in variables]
+            changed = [array.write(index, v) for array, v in zip(changed, new, strict=True)]
+            return index + 1, value, changed
 
-        initial = [
+        changed = [
             tf.TensorArray(p.dtype, self._depth, element_shape=p.shape[1:]) for p in parameters
         ]
-        _, x, initial = self._loop(step, (tf.constant(0), x, initial), parameters, backwards=False)
-        return x, [array.stack() for array in initial]
+        state = (tf.constant(0), value, changed)
+        _, value, changed = self._loop(step, state, parameters, backwards=False)
+        return value, [array.stack() for array in changed]
 
     def _initialized_flags(self) -> list:
         flags = {id(flag) for flag in self._step._initialized_flags()}

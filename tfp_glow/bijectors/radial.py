@@ -1,0 +1,100 @@
+"""The radial flow."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_glow.bijectors.base import FlowBijector
+from tfp_glow.bijectors.checks import check_channels, check_positive_int
+
+__all__ = ["Radial"]
+
+# log(e - 1): softplus of it is 1, so that beta starts at 1 - alpha = 0.
+_ONE = 0.5413248546129181
+
+
+class Radial(FlowBijector):
+    """Contracts or expands around a center.
+
+        forward:  x = z + beta (z - c) / (alpha + r),  r = |z - c|
+                  log|det dx/dz| = (size - 1) log(1 + beta / (alpha + r))
+                                   + log(1 + alpha beta / (alpha + r)^2)
+        inverse:  z = c + (x - c) / (1 + beta / (alpha + r)),
+                  r = (y - alpha - beta + sqrt((y - alpha - beta)^2 + 4 alpha y)) / 2,  y = |x - c|
+
+    with alpha = softplus(a) > 0 and beta = softplus(b) - alpha > -alpha, for which the map is
+    invertible. It starts as the identity.
+
+    Args:
+      size: Size of the last dimension.
+      seed: Seed of the center.
+      dtype: dtype of the parameters and of the values.
+      name: Name of the bijector.
+
+    Shapes: `[..., size]` both ways, the log-det `[...]`.
+
+    Raises:
+      ValueError, TypeError: If `size` is no positive int, or a value has another size.
+
+    Example:
+
+        flow = Repeat(lambda: Radial(2), depth=16)
+        z = flow.inverse(x)
+
+    References:
+      Rezende and Mohamed, "Variational Inference with Normalizing Flows", arXiv:1505.05770,
+      section 4.1 and appendix A.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        seed: int | None = None,
+        dtype: str = "float32",
+        name: str | None = None,
+    ):
+        parameters = dict(locals())
+        check_positive_int(size, "size")
+        super().__init__(forward_min_event_ndims=1, dtype=dtype, parameters=parameters, name=name)
+        center = np.random.default_rng(seed).standard_normal(size)
+        self.center = self.add_variable(center, name="center")
+        self.a = self.add_variable(np.full([], _ONE), name="a")
+        self.b = self.add_variable(np.full([], _ONE), name="b")
+
+    def _forward_and_log_det(self, z, condition=None):
+        center, alpha, beta = self._center_and_shape(z)
+        radius = _norm(z - center)
+        factor, log_det = self._factor_and_log_det(radius, alpha, beta)
+        return center + (z - center) * factor[..., tf.newaxis], log_det
+
+    def _inverse_and_log_det(self, x, condition=None):
+        center, alpha, beta = self._center_and_shape(x)
+        reached = _norm(x - center)
+        difference = reached - alpha - beta
+        root = tf.sqrt(difference**2 + 4.0 * alpha * reached)
+        # Of the two forms of the root, the one that does not cancel.
+        safe = tf.where(difference < 0, root - difference, tf.ones_like(root))
+        radius = tf.where(difference < 0, 2.0 * alpha * reached / safe, 0.5 * (difference + root))
+        factor, log_det = self._factor_and_log_det(radius, alpha, beta)
+        return center + (x - center) / factor[..., tf.newaxis], -log_det
+
+    def _center_and_shape(self, value):
+        check_channels(value, self.center.shape[0], self.name)
+        alpha = tf.nn.softplus(tf.convert_to_tensor(self.a))
+        beta = tf.nn.softplus(tf.convert_to_tensor(self.b)) - alpha
+        return tf.convert_to_tensor(self.center), alpha, beta
+
+    def _factor_and_log_det(self, radius, alpha, beta):
+        pull = beta / (alpha + radius)
+        size = self.center.shape[0]
+        log_det = (size - 1) * tf.math.log1p(pull) + tf.math.log1p(pull * alpha / (alpha + radius))
+        return 1.0 + pull, log_det
+
+
+def _norm(value):
+    """The Euclidean norm, with gradient zero at the origin instead of NaN."""
+    squared = tf.reduce_sum(value**2, -1)
+    positive = squared > 0
+    return tf.where(positive, tf.sqrt(tf.where(positive, squared, tf.ones_like(squared))), 0.0)

@@ -1,0 +1,108 @@
+"""A pass that stores its input alone."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_glow.bijectors.base import Direction, FlowBijector, transform
+from tfp_glow.bijectors.reversible import differentiable, read_tape, trainable_tensors
+
+__all__ = ["Recompute"]
+
+tfb = tfp.bijectors
+
+
+class Recompute(FlowBijector):
+    """The same bijector, whose gradient evaluates it again instead of storing what it computed.
+
+    Of a pass nothing but its input is kept. For a `ResidualBlock` this is the memory-saving
+    gradient of Residual Flows, right for any weights of the examples. Unlike
+    `Repeat(reversible=True)` it inverts nothing.
+
+    Args:
+      bijector: A bijector whose variables are Keras variables.
+      name: Name of the bijector.
+
+    Shapes: those of the bijector.
+
+    Raises:
+      TypeError: If `bijector` is no `FlowBijector`.
+
+    Example:
+
+        block = Recompute(ResidualBlock(LipschitzMLP(2)))
+
+    References:
+      Chen, Xu, Zhang and Guestrin, "Training Deep Nets with Sublinear Memory Cost",
+      arXiv:1604.06174.
+    """
+
+    def __init__(self, bijector: FlowBijector, *, name: str | None = None):
+        parameters = dict(locals())
+        if not isinstance(bijector, FlowBijector):
+            raise TypeError(f"bijector must be a FlowBijector. Received: {bijector!r}.")
+        super().__init__(
+            forward_min_event_ndims=bijector.forward_min_event_ndims,
+            inverse_min_event_ndims=bijector.inverse_min_event_ndims,
+            condition_shape=bijector.condition_shape,
+            dtype=bijector.dtype,
+            is_constant_jacobian=bijector.is_constant_jacobian,
+            parameters=parameters,
+            name=name,
+        )
+        self.track_bijectors([bijector])
+
+    @property
+    def bijector(self) -> FlowBijector:
+        """The bijector inside."""
+        return self._parts[0]
+
+    def _forward_and_log_det(self, z, condition=None):
+        return self._recomputed("forward", z, condition)
+
+    def _inverse_and_log_det(self, x, condition=None):
+        return self._recomputed("inverse", x, condition)
+
+    def _recomputed(self, direction: Direction, value, condition):
+        variables = self.keras_variables
+        values = [tf.convert_to_tensor(v) for v in variables]
+        conditions = differentiable(condition)
+
+        def transformed(value, given, values):
+            with keras.StatelessScope(list(zip(variables, values, strict=True))):
+                result = transform(self.bijector, direction, value, given)
+                return result, trainable_tensors(self.bijector)
+
+        @tf.custom_gradient
+        def run(value, conditions, values):
+            given = conditions[0] if conditions else condition
+            result, _ = transformed(value, given, values)
+
+            def gradient(*upstream):
+                with tf.GradientTape(watch_accessed_variables=False) as tape:
+                    tape.watch([value, *conditions, *values])
+                    again, tensors = transformed(value, given, values)
+                found = read_tape(tape, again, upstream, value, tensors, given)
+                of_values = [found.variables.get(id(variable)) for variable in variables]
+                return found.gradient, [found.condition] if conditions else [], of_values
+
+            return result, gradient
+
+        return run(value, conditions, values)
+
+    def _initialize(self, x, condition=None):
+        return self.bijector._initialize(x, condition)
+
+    def _forward_event_shape(self, shape) -> tf.TensorShape:
+        return self.bijector.forward_event_shape(shape)
+
+    def _inverse_event_shape(self, shape) -> tf.TensorShape:
+        return self.bijector.inverse_event_shape(shape)
+
+    def _forward_event_shape_tensor(self, shape):
+        return self.bijector.forward_event_shape_tensor(shape)
+
+    def _inverse_event_shape_tensor(self, shape):
+        return self.bijector.inverse_event_shape_tensor(shape)

@@ -1,0 +1,207 @@
+"""Layers whose Lipschitz constant stays below a bound."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_glow.networks.checks import check_sizes
+
+__all__ = ["LipSwish", "LipschitzConv2D", "LipschitzDense"]
+
+TINY = 1e-12
+
+
+@keras.saving.register_keras_serializable("tfp_glow")
+class LipSwish(keras.layers.Layer):
+    """x sigmoid(beta x) / 1.1 with a learned beta > 0, whose slope is at most 1.
+
+    References:
+      Chen, Behrmann, Duvenaud and Jacobsen, "Residual Flows for Invertible Generative Modeling",
+      arXiv:1906.02735, section 3.3.
+    """
+
+    def build(self, input_shape) -> None:
+        # softplus(0) is log 2, near the 0.5 that the paper starts from.
+        self.raw_beta = self.add_weight(shape=(), initializer="zeros", name="raw_beta")
+
+    def call(self, x):
+        beta = tf.nn.softplus(tf.convert_to_tensor(self.raw_beta))
+        return x * tf.sigmoid(tf.cast(beta, x.dtype) * x) / 1.1
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+class _Lipschitz(keras.layers.Layer):
+    """A linear layer, scaled down where its spectral norm is above a coefficient.
+
+        y = op(x) min(1, coefficient / norm) + bias,   norm = |op(v)|
+
+    where the unit vector v, a saved weight, comes to the first singular vector of the operator by
+    power iterations, v <- op^T(op(v)) / |op^T(op(v))|. Calls never change it: `advance` does, once
+    a training step, and `converge` until the norm stands still. Gradients flow through the norm.
+    """
+
+    def __init__(self, coefficient: float, seed: int | None, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 < coefficient < 1:
+            raise ValueError(f"coefficient must lie between 0 and 1. Received: {coefficient}.")
+        self.coefficient = coefficient
+        self.seed = seed
+
+    def _add_weights(self, kernel_shape, domain_shape) -> None:
+        initializer = keras.initializers.GlorotUniform(seed=self.seed)
+        self.kernel = self.add_weight(shape=kernel_shape, initializer=initializer, name="kernel")
+        self.bias = self.add_weight(shape=kernel_shape[-1:], initializer="zeros", name="bias")
+        start = np.random.default_rng(self.seed).standard_normal((1, *domain_shape))
+        self.direction = self.add_weight(
+            shape=start.shape,
+            initializer=lambda shape, dtype=None: tf.cast(start / np.linalg.norm(start), dtype),
+            trainable=False,
+            name="direction",
+        )
+        self.converge()
+
+    def _op(self, x, kernel):
+        raise NotImplementedError(f"{type(self).__name__} must define _op.")
+
+    def _adjoint(self, y, kernel):
+        raise NotImplementedError(f"{type(self).__name__} must define _adjoint.")
+
+    def call(self, x):
+        scale = tf.minimum(tf.ones([], self.kernel.dtype), self.coefficient / self.norm())
+        y = self._op(x, tf.cast(self.kernel, x.dtype))
+        return y * tf.cast(scale, x.dtype) + tf.cast(self.bias, x.dtype)
+
+    def norm(self):
+        """The operator's spectral norm before scaling, as far as `direction` has converged."""
+        return _length(self._op(tf.convert_to_tensor(self.direction), self._kernel))
+
+    def scaled_norm(self):
+        """The spectral norm of the layer as it is called, at most the coefficient."""
+        return tf.minimum(self.norm(), tf.cast(self.coefficient, self.kernel.dtype))
+
+    def advance(self) -> None:
+        """One power iteration."""
+        self.direction.assign(self._iterate(tf.convert_to_tensor(self.direction)))
+
+    def converge(self, *, tolerance: float = 1e-6, max_iterations: int = 500) -> None:
+        """Power iterations until the norm grows by less than `tolerance` of it in each."""
+
+        def go_on(_, before, now):
+            return now - before > tolerance * now
+
+        def body(v, _, now):
+            v = self._iterate(v)
+            return v, now, _length(self._op(v, self._kernel))
+
+        start = self._iterate(tf.convert_to_tensor(self.direction))
+        now = _length(self._op(start, self._kernel))
+        v, *_ = tf.while_loop(
+            go_on, body, (start, tf.zeros_like(now), now), maximum_iterations=max_iterations
+        )
+        self.direction.assign(v)
+
+    @property
+    def _kernel(self):
+        return tf.convert_to_tensor(self.kernel)
+
+    def _iterate(self, v):
+        v = self._adjoint(self._op(v, self._kernel), self._kernel)
+        return v / tf.maximum(_length(v), TINY)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "coefficient": self.coefficient, "seed": self.seed}
+
+
+def _length(value):
+    return tf.sqrt(tf.maximum(tf.reduce_sum(value**2), TINY**2))
+
+
+@keras.saving.register_keras_serializable("tfp_glow")
+class LipschitzDense(_Lipschitz):
+    """A dense layer of spectral norm at most `coefficient`.
+
+    Args:
+      units: Size of the output.
+      coefficient: Bound of the spectral norm, below 1.
+      seed: Seed of the initial weights.
+
+    Raises:
+      ValueError, TypeError: If an argument is out of its range.
+
+    References:
+      Behrmann, Grathwohl, Chen, Duvenaud and Jacobsen, "Invertible Residual Networks",
+      arXiv:1811.00995, section 2.1.
+    """
+
+    def __init__(self, units: int, *, coefficient: float = 0.9, seed: int | None = None, **kwargs):
+        super().__init__(coefficient, seed, **kwargs)
+        check_sizes(units=units)
+        self.units = units
+
+    def build(self, input_shape) -> None:
+        self._add_weights((input_shape[-1], self.units), (input_shape[-1],))
+
+    def _op(self, x, kernel):
+        return x @ kernel
+
+    def _adjoint(self, y, kernel):
+        return tf.matmul(y, kernel, transpose_b=True)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable("tfp_glow")
+class LipschitzConv2D(_Lipschitz):
+    """A zero-padded convolution of stride 1 and spectral norm at most `coefficient`.
+
+    The norm is that of the operator on images of the size that the layer is built for, padding
+    included, not that of its reshaped kernel.
+
+    Args:
+      filters: Channels of the output.
+      kernel_size: Side of the kernel.
+      coefficient: Bound of the spectral norm, below 1.
+      seed: Seed of the initial weights.
+
+    Raises:
+      ValueError, TypeError: If an argument is out of its range.
+
+    References:
+      Gouk, Frank, Pfahringer and Cree, "Regularisation of Neural Networks by Enforcing Lipschitz
+      Continuity", arXiv:1804.04368, section 3.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int,
+        *,
+        coefficient: float = 0.9,
+        seed: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(coefficient, seed, **kwargs)
+        check_sizes(filters=filters, kernel_size=kernel_size)
+        self.filters = filters
+        self.kernel_size = kernel_size
+
+    def build(self, input_shape) -> None:
+        channels, size = input_shape[-1], self.kernel_size
+        self._positions = tuple(input_shape[1:3])
+        self._add_weights((size, size, channels, self.filters), input_shape[1:])
+
+    def _op(self, x, kernel):
+        return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+
+    def _adjoint(self, y, kernel):
+        shape = [1, *self._positions, kernel.shape[2]]
+        return tf.nn.conv2d_transpose(y, kernel, shape, strides=1, padding="SAME")
+
+    def get_config(self) -> dict:
+        sizes = {"filters": self.filters, "kernel_size": self.kernel_size}
+        return {**super().get_config(), **sizes}

@@ -1,0 +1,209 @@
+"""Networks of Lipschitz constant below 1, for residual blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_glow.networks.checks import check_sizes
+from tfp_glow.networks.lipschitz import LipschitzConv2D, LipschitzDense, LipSwish
+from tfp_glow.shapes import with_one_batch_dimension
+
+__all__ = ["LipschitzConvNetwork", "LipschitzMLP"]
+
+Activation = Literal["lipswish", "elu", "tanh", "softplus"]
+
+
+class _LipschitzNetwork(keras.layers.Layer):
+    """Lipschitz layers with activations of slope at most 1 between them."""
+
+    def __init__(self, config: dict, activation: Activation, *, dtype, name: str | None):
+        super().__init__(dtype=dtype, name=name)
+        if activation not in ("lipswish", "elu", "tanh", "softplus"):
+            raise ValueError(
+                "activation must be 'lipswish', 'elu', 'tanh' or 'softplus', whose slopes are at "
+                f"most 1 and smooth. Received: {activation!r}."
+            )
+        self._config = {**config, "activation": activation}
+
+    def _set_layers(self, layers: Sequence, input_shape, condition_size: int | None) -> None:
+        """Builds the layers on one another, with activations of their own."""
+        self.linear = list(layers)
+        self.activations = [self._new_activation() for _ in self.linear[1:]]
+        shape = (None, *input_shape)
+        for layer in self.linear:
+            layer.build(shape)
+            shape = (*shape[:-1], layer.kernel.shape[-1])
+        self.embed = None
+        if condition_size is not None:
+            units = self.linear[0].kernel.shape[-1]
+            self.embed = keras.layers.Dense(units, use_bias=False, dtype=self.dtype_policy)
+            self.embed.build((None, condition_size))
+        self._event_ndims = len(input_shape)
+        self.built = True
+
+    def _new_activation(self) -> keras.layers.Layer:
+        name = self._config["activation"]
+        if name != "lipswish":
+            return keras.layers.Activation(name, dtype=self.dtype_policy)
+        layer = LipSwish(dtype=self.dtype_policy)
+        layer.build(None)
+        return layer
+
+    def call(self, inputs):
+        x, condition = (inputs, None) if tf.is_tensor(inputs) else inputs
+        return with_one_batch_dimension(self._compute, x, self._event_ndims, condition)
+
+    def _compute(self, inputs):
+        x, condition = (inputs, None) if tf.is_tensor(inputs) else inputs
+        hidden = self.linear[0](x)
+        if condition is not None:
+            positions = [1] * (self._event_ndims - 1)
+            embedded = self.embed(condition)
+            hidden += tf.reshape(embedded, [-1, *positions, embedded.shape[-1]])
+        for activation, layer in zip(self.activations, self.linear[1:], strict=True):
+            hidden = layer(activation(hidden))
+        return hidden
+
+    def advance(self) -> None:
+        """One power iteration in every layer."""
+        for layer in self.linear:
+            layer.advance()
+
+    def converge(self) -> None:
+        """Power iterations in every layer until its norm stands still."""
+        for layer in self.linear:
+            layer.converge()
+
+    def lipschitz_bound(self):
+        """A bound of the network's Lipschitz constant: the product of its layers' norms."""
+        return tf.reduce_prod([layer.scaled_norm() for layer in self.linear])
+
+    def get_config(self) -> dict:
+        return {
+            **self._config,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+            "name": self.name,
+        }
+
+
+@keras.saving.register_keras_serializable("tfp_glow")
+class LipschitzMLP(_LipschitzNetwork):
+    """Dense layers of spectral norm at most `coefficient` each.
+
+    Args:
+      size: Size of the input and of the output.
+      hidden_units: Size of each hidden layer.
+      coefficient: Bound of every layer's norm, below 1.
+      activation: `"lipswish"`, `"elu"`, `"tanh"` or `"softplus"`.
+      condition_size: Size of a condition vector, in which no bound holds, or None.
+      seed: Seed of the initial weights.
+      dtype: Keras dtype or policy.
+      name: Name of the layer.
+
+    Call with `[..., size]`, or with the list of that and a condition `[..., condition_size]`.
+
+    Raises:
+      ValueError, TypeError: If an argument is out of its range.
+
+    Example:
+
+        network = LipschitzMLP(2, hidden_units=(128, 128))
+        network.lipschitz_bound()     # at most 0.9**3
+
+    References:
+      Chen, Behrmann, Duvenaud and Jacobsen, "Residual Flows for Invertible Generative Modeling",
+      arXiv:1906.02735.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        hidden_units: Sequence[int] = (64, 64),
+        coefficient: float = 0.9,
+        activation: Activation = "lipswish",
+        condition_size: int | None = None,
+        seed: int | None = None,
+        dtype: str = "float32",
+        name: str | None = None,
+    ):
+        check_sizes(size=size)
+        config = {
+            "size": size,
+            "hidden_units": list(hidden_units),
+            "coefficient": coefficient,
+            "condition_size": condition_size,
+            "seed": seed,
+        }
+        super().__init__(config, activation, dtype=dtype, name=name)
+        units = [*hidden_units, size]
+        seeds = np.random.SeedSequence(seed).generate_state(len(units)).tolist()
+        layers = [
+            LipschitzDense(n, coefficient=coefficient, seed=layer_seed, dtype=self.dtype_policy)
+            for n, layer_seed in zip(units, seeds, strict=True)
+        ]
+        self._set_layers(layers, (size,), condition_size)
+
+
+@keras.saving.register_keras_serializable("tfp_glow")
+class LipschitzConvNetwork(_LipschitzNetwork):
+    """3x3, 1x1 and 3x3 convolutions of spectral norm at most `coefficient` each.
+
+    Args:
+      input_shape: `(H, W, C)` of the input and of the output.
+      hidden_channels: Channels of the two hidden layers.
+      coefficient: Bound of every layer's norm, below 1.
+      activation: `"lipswish"`, `"elu"`, `"tanh"` or `"softplus"`.
+      condition_size: Size of a condition vector, in which no bound holds, or None.
+      seed: Seed of the initial weights.
+      dtype: Keras dtype or policy.
+      name: Name of the layer.
+
+    Call with `[..., H, W, C]`, or with the list of that and a condition `[..., condition_size]`.
+
+    Raises:
+      ValueError, TypeError: If an argument is out of its range.
+
+    Example:
+
+        network = LipschitzConvNetwork((16, 16, 12), hidden_channels=128, coefficient=0.98)
+
+    References:
+      Chen, Behrmann, Duvenaud and Jacobsen, "Residual Flows for Invertible Generative Modeling",
+      arXiv:1906.02735, appendix E.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        *,
+        hidden_channels: int = 32,
+        coefficient: float = 0.9,
+        activation: Activation = "lipswish",
+        condition_size: int | None = None,
+        seed: int | None = None,
+        dtype: str = "float32",
+        name: str | None = None,
+    ):
+        check_sizes(hidden_channels=hidden_channels)
+        config = {
+            "input_shape": tuple(input_shape),
+            "hidden_channels": hidden_channels,
+            "coefficient": coefficient,
+            "condition_size": condition_size,
+            "seed": seed,
+        }
+        super().__init__(config, activation, dtype=dtype, name=name)
+        sizes = [(hidden_channels, 3), (hidden_channels, 1), (input_shape[-1], 3)]
+        seeds = np.random.SeedSequence(seed).generate_state(len(sizes)).tolist()
+        options = {"coefficient": coefficient, "dtype": self.dtype_policy}
+        layers = [
+            LipschitzConv2D(filters, kernel_size, seed=layer_seed, **options)
+            for (filters, kernel_size), layer_seed in zip(sizes, seeds, strict=True)
+        ]
+        self._set_layers(layers, tuple(input_shape), condition_size)

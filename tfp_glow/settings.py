@@ -95,6 +95,8 @@ class Settings:
                 raise ValueError(
                     f"{argument} must be at least 0. Received: {getattr(self, argument)}."
                 )
+        if self.conditional and "num_classes" not in self._accepted():
+            raise ValueError(f"conditional means nothing to the flow {self.flow!r}.")
         for argument in _FLOW_ARGUMENTS:
             value = getattr(self, argument)
             if value is not None and argument not in self._accepted():
@@ -117,8 +119,9 @@ class Settings:
         """The untrained model of such images; `num_classes` counts where it is conditional."""
         given = {name: getattr(self, name) for name in _FLOW_ARGUMENTS}
         arguments = {name: value for name, value in given.items() if value is not None}
-        num_classes = num_classes if self.conditional else None
-        flow = RECIPES[self.flow](image_shape, num_classes=num_classes, **arguments)
+        if self.conditional:
+            arguments["num_classes"] = num_classes
+        flow = RECIPES[self.flow](image_shape, **arguments)
         return FlowModel(Dequantized(flow, num_bins))
 
     def default_folder(self) -> pathlib.Path:

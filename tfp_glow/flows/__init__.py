@@ -2,20 +2,29 @@
 
 from tfp_glow.flows.autoregressive import autoregressive_prior
 from tfp_glow.flows.coupling_spline import coupling_spline
+from tfp_glow.flows.ffjord import ffjord
 from tfp_glow.flows.glow import glow
 from tfp_glow.flows.iaf import iaf
 from tfp_glow.flows.maf import maf
 from tfp_glow.flows.nice import nice
+from tfp_glow.flows.planar import planar, radial, sylvester
 from tfp_glow.flows.realnvp import realnvp
 from tfp_glow.flows.recipe import RECIPES
+from tfp_glow.flows.residual import iresnet, residual_flow
 
 __all__ = [
     "RECIPES",
     "autoregressive_prior",
     "coupling_spline",
+    "ffjord",
     "glow",
     "iaf",
+    "iresnet",
     "maf",
     "nice",
+    "planar",
+    "radial",
     "realnvp",
+    "residual_flow",
+    "sylvester",
 ]

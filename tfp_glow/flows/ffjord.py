@@ -34,6 +34,7 @@ def ffjord(
     hidden_units: Sequence[int] = (64, 64),
     activation: str = "tanh",
     trace: Literal["exact", "hutchinson"] = "exact",
+    tolerance: float = 1e-5,
     seed: int | None = None,
     dtype: str = "float32",
 ) -> Flow:
@@ -51,6 +52,7 @@ def ffjord(
       hidden_units: Size of each hidden layer of their networks.
       activation: A smooth Keras activation.
       trace: How the trace of the Jacobian is found.
+      tolerance: Relative and absolute error that the solver allows itself in a step.
       seed: Seed of the initial weights.
       dtype: dtype of data, latents and log-dets.
 
@@ -84,7 +86,10 @@ def ffjord(
             dtype=dtype,
         )
         field = tfb.FFJORD(
-            _field(network), trace_augmentation_fn=_TRACES[trace], dtype=tf.as_dtype(dtype)
+            _field(network),
+            ode_solve_fn=tfp.math.ode.DormandPrince(rtol=tolerance, atol=tolerance).solve,
+            trace_augmentation_fn=_TRACES[trace],
+            dtype=tf.as_dtype(dtype),
         )
         bijectors += [ActNorm(size, dtype=dtype), field]
     return vector_flow(event_shape, bijectors, num_classes=None, dtype=dtype, name="ffjord")

@@ -17,7 +17,7 @@ from tfp_glow.bijectors import (
     Squeeze,
 )
 from tfp_glow.bijectors.checks import check_positive_int
-from tfp_glow.bijectors.laws import get_law
+from tfp_glow.bijectors.laws import AffineExp, Law, get_law
 from tfp_glow.bijectors.masks import MaskName, kept_channels
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flows.parts import (
@@ -35,6 +35,8 @@ __all__ = ["realnvp"]
 
 _CHECKERBOARDS = ("checkerboard_even", "checkerboard_odd")
 _HALVES = ("first_half", "second_half")
+# Many couplings in a row must not overflow float32 on an outlier: twenty at most multiply by e^40.
+_AFFINE_EXP = AffineExp(bound=2.0)
 
 
 @recipe
@@ -69,7 +71,7 @@ def realnvp(
       hidden_channels: Width of the residual networks at the first scale, doubled at each
         further one, of images.
       blocks: Residual blocks of each network, of images.
-      coupling: Law of the couplings; see `Coupling`.
+      coupling: Law of the couplings; see `Coupling`. `"affine_exp"` is bounded by e^2 here.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them, on vectors;
@@ -93,7 +95,8 @@ def realnvp(
       Dinh, Sohl-Dickstein and Bengio, "Density estimation using Real NVP", arXiv:1605.08803.
     """
     conditions = condition_size_of(condition_size, num_classes)
-    couplings = _Couplings(coupling, conditions, seeds_from(seed), dtype, network_dtype or dtype)
+    law = _AFFINE_EXP if coupling == "affine_exp" else get_law(coupling)
+    couplings = _Couplings(law, conditions, seeds_from(seed), dtype, network_dtype or dtype)
     if isinstance(event_shape, int):
         size = event_size(event_shape)
 
@@ -131,7 +134,7 @@ def realnvp(
 class _Couplings:
     """Makes ActNorm and a coupling with a new network."""
 
-    law: str
+    law: Law
     condition_size: int | None
     seeds: Iterator[int]
     dtype: str
@@ -155,7 +158,7 @@ class _Couplings:
 
     @property
     def _parameters(self) -> int:
-        return get_law(self.law).parameters_per_channel
+        return self.law.parameters_per_channel
 
     def _network_options(self) -> dict:
         return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -11,6 +13,7 @@ from tfp_glow.networks.checks import check_sizes
 __all__ = ["LipSwish", "LipschitzConv2D", "LipschitzDense"]
 
 TINY = 1e-12
+BLOCK = 8
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
@@ -87,22 +90,47 @@ class _Lipschitz(keras.layers.Layer):
         """One power iteration."""
         self.direction.assign(self._iterate(tf.convert_to_tensor(self.direction)))
 
-    def converge(self, *, tolerance: float = 1e-6, max_iterations: int = 500) -> None:
-        """Power iterations until the norm grows by less than `tolerance` of it in each."""
+    def converge(self, *, tolerance: float = 1e-7, max_iterations: int = 500) -> None:
+        """Iterations until the norm grows by less than `tolerance` of it in each.
+
+        A block of vectors is iterated, `direction` and random ones, since one alone can stay for
+        long near a singular vector that is not the first.
+        """
 
         def go_on(_, before, now):
             return now - before > tolerance * now
 
-        def body(v, _, now):
-            v = self._iterate(v)
-            return v, now, _length(self._op(v, self._kernel))
+        def body(basis, _, now):
+            basis = self._iterate_block(basis)
+            return basis, now, self._largest(basis)[0]
 
-        start = self._iterate(tf.convert_to_tensor(self.direction))
-        now = _length(self._op(start, self._kernel))
-        v, *_ = tf.while_loop(
-            go_on, body, (start, tf.zeros_like(now), now), maximum_iterations=max_iterations
+        basis = self._iterate_block(self._start_block())
+        now = self._largest(basis)[0]
+        basis, *_ = tf.while_loop(
+            go_on, body, (basis, tf.zeros_like(now), now), maximum_iterations=max_iterations
         )
-        self.direction.assign(v)
+        self.direction.assign(self._largest(basis)[1])
+
+    def _start_block(self):
+        """`direction` and random vectors, `[vectors, *domain]`."""
+        domain = self.direction.shape[1:]
+        random = np.random.default_rng(0).standard_normal((BLOCK - 1, *domain))
+        direction = tf.convert_to_tensor(self.direction)
+        return tf.concat([direction, tf.constant(random, direction.dtype)], 0)[: math.prod(domain)]
+
+    def _iterate_block(self, basis):
+        """op^T(op(.)) of every vector, made orthonormal."""
+        moved = self._adjoint(self._op(basis, self._kernel), self._kernel)
+        flat = tf.reshape(moved, [basis.shape[0], -1])
+        return tf.reshape(tf.transpose(tf.linalg.qr(tf.transpose(flat)).q), basis.shape)
+
+    def _largest(self, basis):
+        """The operator's norm on the span of orthonormal vectors, and where it is reached."""
+        images = tf.reshape(self._op(basis, self._kernel), [basis.shape[0], -1])
+        values, vectors = tf.linalg.eigh(tf.matmul(images, images, transpose_b=True))
+        flat = tf.reshape(basis, [basis.shape[0], -1])
+        vector = tf.matmul(vectors[:, -1:], flat, transpose_a=True)
+        return tf.sqrt(tf.maximum(values[-1], 0.0)), tf.reshape(vector, self.direction.shape)
 
     @property
     def _kernel(self):
@@ -199,7 +227,7 @@ class LipschitzConv2D(_Lipschitz):
         return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
 
     def _adjoint(self, y, kernel):
-        shape = [1, *self._positions, kernel.shape[2]]
+        shape = [y.shape[0], *self._positions, kernel.shape[2]]
         return tf.nn.conv2d_transpose(y, kernel, shape, strides=1, padding="SAME")
 
     def get_config(self) -> dict:

@@ -1,6 +1,7 @@
 """The command line, on a tiny flow and tiny images."""
 
 import csv
+import inspect
 import json
 import math
 import shutil
@@ -20,7 +21,7 @@ import tfp_glow as tg
 from tfp_glow import callbacks, generation, pictures
 from tfp_glow import run as run_module
 from tfp_glow.cli import app
-from tfp_glow.settings import Settings
+from tfp_glow.settings import FLOWS, Settings
 
 pytestmark = pytest.mark.slow
 
@@ -394,3 +395,27 @@ def test_ctrl_c(data, tmp_path):
     assert f"The model is saved in {folder / 'model.keras'}" in errors
     assert "Traceback" not in errors
     assert steps_done(folder) >= BATCHES
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_every_flow_can_be_chosen(flow):
+    options = {"steps": 1} if flow != "nice" else {"hidden_units": [4]}
+    model = Settings(flow=flow, **options).build_model((4, 4, 1), 16, None)
+    assert model.distribution.event_shape == (4, 4, 1)
+    conditional = "num_classes" in inspect.signature(tg.flows.RECIPES[flow]).parameters
+    if conditional:
+        settings = Settings(flow=flow, conditional=True, **options)
+        assert settings.build_model((4, 4, 1), 16, 3).distribution.flow.condition_shape == ()
+    else:
+        with pytest.raises(ValueError, match="conditional means nothing"):
+            Settings(flow=flow, conditional=True, **options)
+
+
+def test_a_vector_flow_trains_on_images(data, tmp_path):
+    options = ("--flow", "maf", "--steps", 1, "--hidden-units", 8, "--hidden-units", 8)
+    folder = tmp_path / "maf"
+    shared = ("--epochs", 1, "--batch-size", 32, "--num-bits", 5, "--output", folder)
+    result = invoke("train", "--data", data, *options, *shared)
+    assert result.exit_code == 0, result.output
+    assert "bits/dim" in result.output
+    assert json.loads((folder / "config.json").read_text())["settings"]["hidden_units"] == [8, 8]

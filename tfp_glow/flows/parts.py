@@ -33,15 +33,15 @@ def event_size(event_shape: EventShape) -> int:
     return math.prod(check_positive_int(size, "event_shape") for size in shape)
 
 
-def check_image(image_shape: Sequence[int], halvings: int) -> None:
-    """Raises unless the shape is one of images whose sides can be halved so often."""
+def check_image(image_shape: Sequence[int], *, levels: int, halvings: int) -> None:
+    """Raises unless the shape is one of images whose sides can be halved as `levels` do it."""
     if isinstance(image_shape, int) or len(image_shape) != 3:
         raise ValueError(f"image_shape must be (H, W, C). Received: {image_shape}.")
     height, width, _ = image_shape
     if height % 2**halvings or width % 2**halvings:
         raise ValueError(
-            f"image_shape must have sides divisible by {2**halvings} for so many levels. "
-            f"Received: {tuple(image_shape)}."
+            f"image_shape must have sides divisible by {2**halvings}. "
+            f"Received: {tuple(image_shape)} with levels={levels}."
         )
 
 

@@ -111,7 +111,7 @@ def realnvp(
             name="realnvp",
         )
     check_positive_int(levels, "levels")
-    check_image(event_shape, levels - 1)
+    check_image(event_shape, levels=levels, halvings=levels - 1)
     image_blocks, shape = [], tuple(event_shape)
     for level in range(levels):
         last, width = level == levels - 1, hidden_channels * 2**level

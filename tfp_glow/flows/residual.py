@@ -224,7 +224,7 @@ class _Blocks:
                 event_shape, [repeat], num_classes=num_classes, dtype=self.dtype, name=name
             )
         check_positive_int(levels, "levels")
-        check_image(event_shape, levels)
+        check_image(event_shape, levels=levels, halvings=levels)
         blocks, shape = [], tuple(event_shape)
         for _ in range(levels):
             shape = (shape[0] // 2, shape[1] // 2, shape[2] * 4)

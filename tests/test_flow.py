@@ -66,7 +66,7 @@ def test_classes_change_the_density(flow):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"image_shape": (6, 4, 1), "levels": 2}, r"divisible by 2\*\*levels = 4.*\(6, 4, 1\)"),
+        ({"image_shape": (6, 4, 1), "levels": 2}, r"divisible by 4.*\(6, 4, 1\) with levels=2"),
         ({"image_shape": (4, 4)}, r"image_shape must be \(H, W, C\)"),
         ({"levels": 0}, "levels"),
         ({"steps": 0}, "steps"),

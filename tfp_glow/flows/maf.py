@@ -21,7 +21,7 @@ def maf(
     hidden_units: Sequence[int] = (64, 64),
     residual: bool = False,
     order: Order = "reverse",
-    coupling: Literal["affine_exp", "affine", "additive", "spline"] = "affine_exp",
+    coupling: Literal["affine", "affine_exp", "additive", "spline"] = "affine",
     activation: str = "relu",
     condition_size: int | None = None,
     num_classes: int | None = None,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tfp_glow.bijectors.base import FlowBijector, transform
 from tfp_glow.bijectors.checks import check_positive_int
+from tfp_glow.bijectors.wrapper import Wrapper
 
 __all__ = ["ClassConditional", "one_hot_classes"]
 
-tfb = tfp.bijectors
 
-
-class ClassConditional(FlowBijector):
+class ClassConditional(Wrapper):
     """Conditions a bijector that takes a vector on class ids, as one-hot vectors.
 
         forward(z, y) = bijector.forward(z, one_hot(y))     and so for inverse and the log-dets
@@ -46,21 +44,8 @@ class ClassConditional(FlowBijector):
                 f"bijector must have the condition shape {(num_classes,)}. "
                 f"Received: {bijector!r} with {getattr(bijector, 'condition_shape', None)}."
             )
-        super().__init__(
-            forward_min_event_ndims=bijector.forward_min_event_ndims,
-            inverse_min_event_ndims=bijector.inverse_min_event_ndims,
-            condition_shape=(),
-            dtype=bijector.dtype,
-            parameters=parameters,
-            name=name,
-        )
+        super().__init__(bijector, condition_shape=(), parameters=parameters, name=name)
         self._num_classes = num_classes
-        self.track_bijectors([bijector])
-
-    @property
-    def bijector(self) -> FlowBijector:
-        """The bijector inside."""
-        return self._parts[0]
 
     def _forward_and_log_det(self, z, condition=None):
         return transform(self.bijector, "forward", z, self._one_hot(condition))
@@ -73,18 +58,6 @@ class ClassConditional(FlowBijector):
 
     def _one_hot(self, condition):
         return one_hot_classes(condition, self._num_classes, self.dtype, self.name)
-
-    def _forward_event_shape(self, shape) -> tf.TensorShape:
-        return self.bijector.forward_event_shape(shape)
-
-    def _inverse_event_shape(self, shape) -> tf.TensorShape:
-        return self.bijector.inverse_event_shape(shape)
-
-    def _forward_event_shape_tensor(self, shape):
-        return self.bijector.forward_event_shape_tensor(shape)
-
-    def _inverse_event_shape_tensor(self, shape):
-        return self.bijector.inverse_event_shape_tensor(shape)
 
 
 def one_hot_classes(condition, num_classes: int, dtype: tf.DType, name: str):

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tfp_glow.bijectors.base import Direction, FlowBijector, transform
 from tfp_glow.bijectors.reversible import differentiable, read_tape, trainable_tensors
+from tfp_glow.bijectors.wrapper import Wrapper
 
 __all__ = ["Recompute"]
 
-tfb = tfp.bijectors
 
-
-class Recompute(FlowBijector):
+class Recompute(Wrapper):
     """The same bijector, whose gradient evaluates it again instead of storing what it computed.
 
     Of a pass nothing but its input is kept. For a `ResidualBlock` this is the memory-saving
@@ -41,23 +39,12 @@ class Recompute(FlowBijector):
 
     def __init__(self, bijector: FlowBijector, *, name: str | None = None):
         parameters = dict(locals())
-        if not isinstance(bijector, FlowBijector):
-            raise TypeError(f"bijector must be a FlowBijector. Received: {bijector!r}.")
         super().__init__(
-            forward_min_event_ndims=bijector.forward_min_event_ndims,
-            inverse_min_event_ndims=bijector.inverse_min_event_ndims,
-            condition_shape=bijector.condition_shape,
-            dtype=bijector.dtype,
-            is_constant_jacobian=bijector.is_constant_jacobian,
+            bijector,
+            condition_shape=getattr(bijector, "condition_shape", None),
             parameters=parameters,
             name=name,
         )
-        self.track_bijectors([bijector])
-
-    @property
-    def bijector(self) -> FlowBijector:
-        """The bijector inside."""
-        return self._parts[0]
 
     def _forward_and_log_det(self, z, condition=None):
         return self._recomputed("forward", z, condition)
@@ -94,15 +81,3 @@ class Recompute(FlowBijector):
 
     def _initialize(self, x, condition=None):
         return self.bijector._initialize(x, condition)
-
-    def _forward_event_shape(self, shape) -> tf.TensorShape:
-        return self.bijector.forward_event_shape(shape)
-
-    def _inverse_event_shape(self, shape) -> tf.TensorShape:
-        return self.bijector.inverse_event_shape(shape)
-
-    def _forward_event_shape_tensor(self, shape):
-        return self.bijector.forward_event_shape_tensor(shape)
-
-    def _inverse_event_shape_tensor(self, shape):
-        return self.bijector.inverse_event_shape_tensor(shape)

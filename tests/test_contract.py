@@ -51,7 +51,11 @@ def test_every_exported_bijector_has_an_entry():
     assert registered == set(tgb.__all__) - {"FlowBijector"}
 
 
-@pytest.mark.parametrize("batch", [(), (3,), (2, 1), (2, 1, 2)], ids=lambda b: f"rank{len(b)}")
+@pytest.mark.parametrize(
+    "batch",
+    [(), (3,), *(pytest.param(b, marks=pytest.mark.slow) for b in ((2, 1), (2, 1, 2)))],
+    ids=lambda batch: f"rank{len(batch)}",
+)
 def test_round_trips_and_log_dets(case, batch):
     b, kwargs = case.bijector, case.kwargs(batch)
     z = case.latents(batch)
@@ -110,6 +114,7 @@ def test_dynamic_batch_in_tf_function(case, jit_compile):
         assert all(g is not None and np.isfinite(g).all() for g in gradients)
 
 
+@pytest.mark.slow
 def test_float32_agrees_with_float64(case, request):
     name = request.node.callspec.params["case"]
     single = Case(name, "float32")
@@ -127,7 +132,7 @@ def _as_float32(value):
     return tf.cast(value, tf.float32) if value.dtype.is_floating else value
 
 
-@pytest.mark.parametrize("sigma", [10.0, -10.0])
+@pytest.mark.parametrize("sigma", [10.0, pytest.param(-10.0, marks=pytest.mark.slow)])
 def test_ten_sigma_inputs_stay_finite(case, sigma):
     single = case.bijector
     kwargs, variables = case.kwargs((2,)), case.bijector.trainable_variables

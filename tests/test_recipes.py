@@ -27,6 +27,14 @@ SMALL = {
 }
 UNCONDITIONAL = {"ffjord", "planar", "radial", "sylvester"}
 CONDITIONAL = sorted(set(SMALL) - UNCONDITIONAL)
+QUICK = ("maf", "realnvp")
+
+
+def mostly_slow(names) -> list:
+    """Two of the flows stand for all in the quick tests."""
+    return [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in names]
+
+
 IMAGE = (4, 4, 1)
 
 
@@ -72,7 +80,7 @@ def test_training_lowers_the_loss_and_inverts(name, tmp_path):
     np.testing.assert_allclose(actual, flow.log_prob(x[:3]), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", CONDITIONAL)
+@pytest.mark.parametrize("name", mostly_slow(CONDITIONAL))
 def test_class_labels_change_density_and_samples(name):
     flow = build(name, num_classes=3, dtype="float64")
     randomize(flow.bijector, scale=0.1)
@@ -88,7 +96,7 @@ def test_class_labels_change_density_and_samples(name):
         flow.log_prob(x, condition=[0, 3])
 
 
-@pytest.mark.parametrize("name", CONDITIONAL)
+@pytest.mark.parametrize("name", mostly_slow(CONDITIONAL))
 def test_feature_vectors_change_the_density(name):
     flow = build(name, condition_size=2, dtype="float64")
     randomize(flow.bijector, scale=0.1)
@@ -97,7 +105,9 @@ def test_feature_vectors_change_the_density(name):
     assert np.min(np.abs(one - other)) > 1e-6
 
 
-@pytest.mark.parametrize("name", [n for n in SMALL if event_shape(n) == 3 and n != "ffjord"])
+@pytest.mark.parametrize(
+    "name", mostly_slow(n for n in SMALL if event_shape(n) == 3 and n != "ffjord")
+)
 def test_outliers_stay_finite_in_deep_flows_far_from_their_start(name):
     depth = {"couplings": 16} if name == "nice" else {"steps": 10}
     flow = flows.RECIPES[name](2, seed=0, **{**SMALL[name], **depth})
@@ -110,7 +120,7 @@ def test_outliers_stay_finite_in_deep_flows_far_from_their_start(name):
     assert all(np.isfinite(g).all() for g in gradients)
 
 
-@pytest.mark.parametrize("name", ["coupling_spline", "iaf", "maf", "nice"])
+@pytest.mark.parametrize("name", mostly_slow(["coupling_spline", "iaf", "maf", "nice"]))
 def test_vector_flows_read_events_of_any_shape(name):
     on_vectors, shaped = (
         flows.RECIPES[name](shape, seed=0, **SMALL[name]) for shape in (4, (2, 2, 1))

@@ -60,8 +60,15 @@ def test_the_exact_log_det_is_far_from_zero(exact):
     assert np.abs(exact[:4]).min() > 0.05
 
 
-@pytest.mark.parametrize("distribution", ["geometric", "poisson"])
-@pytest.mark.parametrize("noise", ["rademacher", "gaussian"])
+@pytest.mark.parametrize(
+    ("distribution", "noise"),
+    [
+        ("geometric", "rademacher"),
+        pytest.param("geometric", "gaussian", marks=pytest.mark.slow),
+        pytest.param("poisson", "rademacher", marks=pytest.mark.slow),
+        pytest.param("poisson", "gaussian", marks=pytest.mark.slow),
+    ],
+)
 def test_the_roulette_and_its_gradient_are_unbiased(distribution, noise, exact):
     draws = drawn(RussianRoulette(distribution=distribution, noise=noise), 2000)
     standard_error = draws.std(0) / np.sqrt(len(draws))
@@ -77,6 +84,7 @@ def test_the_variance_falls_with_the_exact_terms():
     assert (many < few).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("terms", [1, 3, 6])
 def test_the_bias_of_the_series_is_within_its_bound(terms, exact):
     draws = drawn(PowerSeries(terms), 1000)[:, :4]
@@ -173,12 +181,21 @@ def expanding(x):
     return 1.5 * x
 
 
-def test_past_lipschitz_one_it_raises_and_compiled_it_is_nan():
-    block = tgb.ResidualBlock(expanding, log_det="exact", max_iterations=50, dtype="float64")
+def expanding_block() -> tgb.ResidualBlock:
+    return tgb.ResidualBlock(expanding, log_det="exact", max_iterations=50, dtype="float64")
+
+
+def test_past_lipschitz_one_it_raises():
+    block = expanding_block()
     with pytest.raises(tf.errors.InvalidArgumentError, match="no contraction"):
         block.forward(X)
     with pytest.raises(tf.errors.InvalidArgumentError, match="no contraction"):
         tf.function(block.forward)(X)
+
+
+@pytest.mark.slow
+def test_past_lipschitz_one_compiled_code_gives_nan():
+    block = expanding_block()
     mixed = tf.concat([tf.zeros([1, 3], tf.float64), X], 0)
     compiled = tf.function(block.forward, jit_compile=True)(mixed)
     assert np.isnan(compiled[1:]).all()
@@ -210,7 +227,7 @@ def test_implicit_gradients_equal_those_through_the_iterations():
         np.testing.assert_allclose(actual, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_memory_saving_gradient_is_right_for_any_weights(jit_compile):
     plain = tgb.ResidualBlock(strong_network(), seed=3, dtype="float64")
     saving = tgb.Recompute(plain)

@@ -284,9 +284,11 @@ class Repeat(FlowBijector):
     def _change_steps(self, change: Callable, value):
         """Calls `change(value) -> value` for each step in turn, and keeps what it assigns."""
         parameters = [tf.convert_to_tensor(v) for v in self.keras_variables]
-        # As a graph: eagerly, step by step, a deep flow would take seconds.
-        run = tf.function(functools.partial(self._changed_steps, change), autograph=False)
-        value, changed = run.get_concrete_function(value, parameters)(value, parameters)
+        run = functools.partial(self._changed_steps, change)
+        if not self._unroll:
+            # As a graph: eagerly, step by step, a deep flow would take seconds.
+            run = tf.function(run, autograph=False).get_concrete_function(value, parameters)
+        value, changed = run(value, parameters)
         for variable, new in zip(self.keras_variables, changed, strict=True):
             variable.assign(new)
         return value

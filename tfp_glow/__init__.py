@@ -1,6 +1,7 @@
 """Normalizing flows for TensorFlow Probability that train with Keras 3."""
 
 from tfp_glow import bijectors, flows, networks
+from tfp_glow.bijectors.log_det_estimators import evaluation
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.export import export_saved_model
 from tfp_glow.flow import Flow, standard_normal
@@ -14,6 +15,7 @@ __all__ = [
     "FlowModel",
     "Tracked",
     "bijectors",
+    "evaluation",
     "export_saved_model",
     "flows",
     "interpolate",

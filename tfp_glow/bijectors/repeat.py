@@ -40,7 +40,8 @@ class Repeat(FlowBijector):
 
     Args:
       make_step: Function of no arguments that returns a new step; called `depth` times, so that
-        each step is initialized independently. A step maps a shape to itself.
+        each step is initialized independently. A step maps a shape to itself. Steps differ in
+        their variables alone; all else, such as a random order, is as in the first one.
       depth: Number of steps.
       reversible: Whether the gradient rebuilds activations instead of storing them.
       unroll: Whether to write the steps out one after the other. Values and gradients are

@@ -35,7 +35,7 @@ class GlowNetwork(ConvNetwork):
     Returns `[..., H, W, channels]`.
 
     Raises:
-      ValueError: If a size is not positive.
+      ValueError, TypeError: If a size is no positive int.
 
     Example:
 

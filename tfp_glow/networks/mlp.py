@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.networks.checks import check_sizes
 from tfp_glow.shapes import with_one_batch_dimension
 
 __all__ = ["MLP"]
@@ -31,7 +32,7 @@ class MLP(keras.layers.Layer):
     whose leading dimensions broadcast. Returns `[..., channels]`.
 
     Raises:
-      ValueError: If a size is not positive.
+      ValueError, TypeError: If a size is no positive int.
 
     Example:
 
@@ -52,11 +53,9 @@ class MLP(keras.layers.Layer):
         name: str | None = None,
     ):
         super().__init__(dtype=dtype, name=name)
-        if channels < 1 or any(units < 1 for units in hidden_units):
-            raise ValueError(
-                "channels and hidden_units must be at least 1. "
-                f"Received: {channels} and {tuple(hidden_units)}."
-            )
+        check_sizes(channels=channels)
+        for index, units in enumerate(hidden_units):
+            check_sizes(**{f"hidden_units[{index}]": units})
         self._config = {
             "channels": channels,
             "hidden_units": list(hidden_units),

@@ -30,7 +30,7 @@ def main() -> None:
         seed=0,
     )
     model = FlowModel(Dequantized(flow, data.num_bins))
-    model.compile(keras.optimizers.Adamax(1e-2, weight_decay=0.3))
+    model.compile(keras.optimizers.Adamax(5e-3, weight_decay=0.3))
     model.fit(data.train, validation_data=data.validation, epochs=options.epochs, verbose=2)
     condition = np.repeat(np.arange(data.num_classes), 12)
     (images,) = sample_images(

@@ -115,7 +115,9 @@ def test_modes_agree_at_depth_64():
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-4)])
 def test_modes_agree_after_training_at_depth_64(dtype, tolerance):
     x = normal((64, 4), dtype) ** 3
-    modes = [{}, {"reversible": True}, {"unroll": True}]
+    modes = [{}, {"reversible": True}]
+    if dtype == "float64":  # Unrolled once, since tracing that takes long.
+        modes.append({"unroll": True})
     trained, *others = [tgb.Repeat(lambda: vector_step(dtype), 64, **mode) for mode in modes]
     start, end = train(trained, x)
     assert end < start - 1.0

@@ -49,7 +49,9 @@ def spline() -> tfb.Bijector:
 
 def ffjord() -> tfb.Bijector:
     network = dense(4, 4)
-    return tfb.FFJORD(tg.Tracked(lambda t, x: network(x), [network]))
+    # The noise of the trace decides the solver's steps too, and so where its error lies.
+    solver = tfp.math.ode.DormandPrince(rtol=1e-6, atol=1e-6)
+    return tfb.FFJORD(tg.Tracked(lambda t, x: network(x), [network]), ode_solve_fn=solver.solve)
 
 
 def vector_flow(*stock) -> tg.Flow:

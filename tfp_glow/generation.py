@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.bijectors.base import condition_kwargs
-from tfp_glow.bijectors.checks import check_positive_int
+from tfp_glow.checks import check_positive_int
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.latents import interpolate
 

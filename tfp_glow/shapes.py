@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-__all__ = ["multiply_last", "with_one_batch_dimension"]
+__all__ = ["multiply_last", "split_condition", "with_one_batch_dimension"]
 
 
 def multiply_last(value, matrix):
@@ -19,6 +19,11 @@ def multiply_last(value, matrix):
     flat = tf.reshape(value, [-1, inputs]) @ matrix
     product = tf.reshape(flat, tf.concat([tf.shape(value)[:-1], [outputs]], 0))
     return tf.ensure_shape(product, value.shape[:-1].concatenate(outputs))
+
+
+def split_condition(inputs):
+    """x and its condition, or None, from what a network is called on: x or `[x, condition]`."""
+    return (inputs, None) if tf.is_tensor(inputs) else inputs
 
 
 def with_one_batch_dimension(function: Callable, value, event_ndims: int, condition=None):

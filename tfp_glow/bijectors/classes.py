@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.bijectors.base import FlowBijector, transform
-from tfp_glow.bijectors.checks import check_positive_int
 from tfp_glow.bijectors.wrapper import Wrapper
+from tfp_glow.checks import check_positive_int
 
 __all__ = ["ClassConditional", "one_hot_classes"]
 

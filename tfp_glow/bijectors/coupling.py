@@ -8,7 +8,6 @@ from typing import get_args
 import tensorflow as tf
 
 from tfp_glow.bijectors.base import Direction, FlowBijector
-from tfp_glow.bijectors.checks import check_choice, check_positive_int
 from tfp_glow.bijectors.laws import Law, check_parameters, get_law
 from tfp_glow.bijectors.masks import Mask, MaskName, get_mask
 from tfp_glow.bijectors.reversible import (
@@ -18,6 +17,7 @@ from tfp_glow.bijectors.reversible import (
     read_tape,
     trainable_tensors,
 )
+from tfp_glow.checks import check_choice, check_positive_int
 from tfp_glow.shapes import with_one_batch_dimension
 
 __all__ = ["Coupling"]

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.bijectors.base import FlowBijector
-from tfp_glow.bijectors.checks import check_channels, check_choice, check_positive_int
+from tfp_glow.checks import check_channels, check_choice, check_positive_int
 from tfp_glow.shapes import multiply_last
 
 __all__ = ["Invertible1x1Conv"]

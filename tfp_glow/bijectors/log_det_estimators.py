@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.bijectors.checks import check_choice, check_positive_int
+from tfp_glow.checks import check_choice, check_positive_int
 
 __all__ = [
     "Exact",

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.bijectors.base import FlowBijector
-from tfp_glow.bijectors.checks import check_channels, check_positive_int
 from tfp_glow.bijectors.roots import solve_for_latent
+from tfp_glow.checks import check_channels, check_positive_int
 
 __all__ = ["Planar"]
 

@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.bijectors.base import Direction, FlowBijector, broadcast_batch, transform
-from tfp_glow.bijectors.checks import check_positive_int
 from tfp_glow.bijectors.reversible import (
     differentiable,
     random_operations,
     rebuild_and_differentiate,
 )
+from tfp_glow.checks import check_positive_int
 
 __all__ = ["Repeat"]
 

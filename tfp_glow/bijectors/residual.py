@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.bijectors.base import FlowBijector
-from tfp_glow.bijectors.checks import check_positive_int
 from tfp_glow.bijectors.fixed_point import solve_fixed_point
 from tfp_glow.bijectors.log_det_estimators import LogDetEstimator, get_estimator
-from tfp_glow.shapes import with_one_batch_dimension
+from tfp_glow.checks import check_positive_int
+from tfp_glow.shapes import split_condition, with_one_batch_dimension
 
 __all__ = ["ResidualBlock"]
 
@@ -111,7 +111,7 @@ class ResidualBlock(FlowBijector):
 
     def _forward_and_log_det(self, z, condition=None):
         def solve(inputs):
-            z, condition = (inputs, None) if tf.is_tensor(inputs) else inputs
+            z, condition = split_condition(inputs)
             return solve_fixed_point(
                 lambda x: self._contraction(x, condition),
                 z,
@@ -129,7 +129,7 @@ class ResidualBlock(FlowBijector):
         estimated = []
 
         def estimate(inputs):
-            x, condition = (inputs, None) if tf.is_tensor(inputs) else inputs
+            x, condition = split_condition(inputs)
             seed = tf.convert_to_tensor(self.noise_seed)
             y, log_det = self._estimator(lambda v: self._contraction(v, condition), x, seed)
             estimated.append(log_det)

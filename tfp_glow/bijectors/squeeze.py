@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfp_glow.bijectors.base import FlowBijector
-from tfp_glow.bijectors.checks import check_positive_int
+from tfp_glow.checks import check_positive_int
 
 __all__ = ["Squeeze"]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from tfp_glow.bijectors import ActNorm, Chain, FlowBijector, MaskedAutoregressive
-from tfp_glow.bijectors.checks import check_choice, check_positive_int
 from tfp_glow.bijectors.laws import get_law
+from tfp_glow.checks import check_choice, check_positive_int
 from tfp_glow.flow import Flow
 from tfp_glow.flows.parts import (
     EventShape,

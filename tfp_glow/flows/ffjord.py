@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 from tensorflow_probability.python.bijectors import ffjord as tfp_ffjord
 
 from tfp_glow.bijectors import ActNorm
-from tfp_glow.bijectors.checks import check_choice, check_positive_int
+from tfp_glow.checks import check_choice, check_positive_int
 from tfp_glow.flow import Flow
 from tfp_glow.flows.parts import EventShape, event_size, seeds_from, vector_flow
 from tfp_glow.flows.recipe import recipe

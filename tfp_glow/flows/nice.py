@@ -8,8 +8,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import Coupling, DiagonalScaling
-from tfp_glow.bijectors.checks import check_positive_int
 from tfp_glow.bijectors.masks import kept_channels
+from tfp_glow.checks import check_positive_int
 from tfp_glow.flow import Flow
 from tfp_glow.flows.parts import (
     EventShape,

@@ -16,9 +16,9 @@ from tfp_glow.bijectors import (
     Repeat,
     Squeeze,
 )
-from tfp_glow.bijectors.checks import check_positive_int
 from tfp_glow.bijectors.laws import AffineExp, Law, get_law
 from tfp_glow.bijectors.masks import MaskName, kept_channels
+from tfp_glow.checks import check_positive_int
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flows.parts import (
     EventShape,

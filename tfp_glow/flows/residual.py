@@ -17,8 +17,8 @@ from tfp_glow.bijectors import (
     ResidualBlock,
     Squeeze,
 )
-from tfp_glow.bijectors.checks import check_positive_int
 from tfp_glow.bijectors.log_det_estimators import LogDetEstimator, PowerSeries, RussianRoulette
+from tfp_glow.checks import check_positive_int
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flows.parts import (
     EventShape,

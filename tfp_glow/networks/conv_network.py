@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from tfp_glow.shapes import with_one_batch_dimension
+from tfp_glow.shapes import split_condition, with_one_batch_dimension
 
 __all__ = ["ConvNetwork"]
 
@@ -77,7 +77,7 @@ class ConvNetwork(keras.layers.Layer):
         raise NotImplementedError(f"{type(self).__name__} must define _apply.")
 
     def _run(self, inputs, run: Callable):
-        x, condition = (inputs, None) if tf.is_tensor(inputs) else inputs
+        x, condition = split_condition(inputs)
 
         def on_batch(inputs):
             return self._apply(*self._with_embedding(inputs), run)

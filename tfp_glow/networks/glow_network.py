@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.networks.checks import check_sizes
+from tfp_glow.checks import check_positive_int
 from tfp_glow.networks.conv import ActNormConv2D, ZeroConv2D
 from tfp_glow.networks.conv_network import ConvNetwork
 
@@ -58,7 +58,8 @@ class GlowNetwork(ConvNetwork):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_sizes(channels=channels, hidden_channels=hidden_channels)
+        check_positive_int(channels, "channels")
+        check_positive_int(hidden_channels, "hidden_channels")
         config = {
             "channels": channels,
             "hidden_channels": hidden_channels,

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.networks.checks import check_sizes
+from tfp_glow.checks import check_positive_int
 
 __all__ = ["LipSwish", "LipschitzConv2D", "LipschitzDense"]
 
@@ -167,7 +167,7 @@ class LipschitzDense(_Lipschitz):
 
     def __init__(self, units: int, *, coefficient: float = 0.9, seed: int | None = None, **kwargs):
         super().__init__(coefficient, seed, **kwargs)
-        check_sizes(units=units)
+        check_positive_int(units, "units")
         self.units = units
 
     def build(self, input_shape) -> None:
@@ -214,7 +214,8 @@ class LipschitzConv2D(_Lipschitz):
         **kwargs,
     ):
         super().__init__(coefficient, seed, **kwargs)
-        check_sizes(filters=filters, kernel_size=kernel_size)
+        check_positive_int(filters, "filters")
+        check_positive_int(kernel_size, "kernel_size")
         self.filters = filters
         self.kernel_size = kernel_size
 

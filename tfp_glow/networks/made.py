@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.networks.checks import check_sizes
-from tfp_glow.shapes import with_one_batch_dimension
+from tfp_glow.checks import check_positive_int
+from tfp_glow.shapes import split_condition, with_one_batch_dimension
 
 __all__ = ["MADE"]
 
@@ -91,7 +91,8 @@ class MADE(keras.layers.Layer):
         name: str | None = None,
     ):
         super().__init__(dtype=dtype, name=name)
-        check_sizes(size=size, parameters=parameters)
+        check_positive_int(size, "size")
+        check_positive_int(parameters, "parameters")
         _check_hidden(hidden_units, residual)
         self._config = {
             "size": size,
@@ -134,11 +135,11 @@ class MADE(keras.layers.Layer):
         return layer
 
     def call(self, inputs):
-        x, condition = (inputs, None) if tf.is_tensor(inputs) else inputs
+        x, condition = split_condition(inputs)
         return with_one_batch_dimension(self._parameters, x, 1, condition)
 
     def _parameters(self, inputs):
-        x, condition = (inputs, None) if tf.is_tensor(inputs) else inputs
+        x, condition = split_condition(inputs)
         first, *rest = self.hidden
         hidden = first(x)
         if condition is not None:
@@ -163,7 +164,7 @@ def _check_hidden(hidden_units: Sequence[int], residual: bool) -> None:
     if not hidden_units:
         raise ValueError("hidden_units must hold at least one size. Received: ().")
     for index, units in enumerate(hidden_units):
-        check_sizes(**{f"hidden_units[{index}]": units})
+        check_positive_int(units, f"hidden_units[{index}]")
     if residual and len(set(hidden_units)) > 1:
         raise ValueError(
             f"hidden_units must all be equal with residual=True. Received: {tuple(hidden_units)}."

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.networks.checks import check_sizes
-from tfp_glow.shapes import with_one_batch_dimension
+from tfp_glow.checks import check_positive_int
+from tfp_glow.shapes import split_condition, with_one_batch_dimension
 
 __all__ = ["MLP"]
 
@@ -53,9 +53,9 @@ class MLP(keras.layers.Layer):
         name: str | None = None,
     ):
         super().__init__(dtype=dtype, name=name)
-        check_sizes(channels=channels)
+        check_positive_int(channels, "channels")
         for index, units in enumerate(hidden_units):
-            check_sizes(**{f"hidden_units[{index}]": units})
+            check_positive_int(units, f"hidden_units[{index}]")
         self._config = {
             "channels": channels,
             "hidden_units": list(hidden_units),
@@ -84,7 +84,7 @@ class MLP(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs):
-        x, condition = (inputs, None) if tf.is_tensor(inputs) else inputs
+        x, condition = split_condition(inputs)
         return with_one_batch_dimension(self._dense, x, 1, condition)
 
     def _dense(self, inputs):

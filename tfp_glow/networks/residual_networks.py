@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.networks.checks import check_sizes
+from tfp_glow.checks import check_positive_int
 from tfp_glow.networks.lipschitz import LipschitzConv2D, LipschitzDense, LipSwish
-from tfp_glow.shapes import with_one_batch_dimension
+from tfp_glow.shapes import split_condition, with_one_batch_dimension
 
 __all__ = ["LipschitzConvNetwork", "LipschitzMLP"]
 
@@ -55,11 +55,11 @@ class _LipschitzNetwork(keras.layers.Layer):
         return layer
 
     def call(self, inputs):
-        x, condition = (inputs, None) if tf.is_tensor(inputs) else inputs
+        x, condition = split_condition(inputs)
         return with_one_batch_dimension(self._compute, x, self._event_ndims, condition)
 
     def _compute(self, inputs):
-        x, condition = (inputs, None) if tf.is_tensor(inputs) else inputs
+        x, condition = split_condition(inputs)
         hidden = self.linear[0](x)
         if condition is not None:
             positions = [1] * (self._event_ndims - 1)
@@ -132,7 +132,7 @@ class LipschitzMLP(_LipschitzNetwork):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_sizes(size=size)
+        check_positive_int(size, "size")
         config = {
             "size": size,
             "hidden_units": list(hidden_units),
@@ -190,7 +190,7 @@ class LipschitzConvNetwork(_LipschitzNetwork):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_sizes(hidden_channels=hidden_channels)
+        check_positive_int(hidden_channels, "hidden_channels")
         config = {
             "input_shape": tuple(input_shape),
             "hidden_channels": hidden_channels,

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.networks.checks import check_sizes
+from tfp_glow.checks import check_positive_int
 from tfp_glow.networks.conv import ActNormConv2D, ZeroConv2D
 from tfp_glow.networks.conv_network import ConvNetwork
 
@@ -60,7 +60,9 @@ class ResNet(ConvNetwork):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_sizes(channels=channels, hidden_channels=hidden_channels, blocks=blocks)
+        check_positive_int(channels, "channels")
+        check_positive_int(hidden_channels, "hidden_channels")
+        check_positive_int(blocks, "blocks")
         config = {
             "channels": channels,
             "hidden_channels": hidden_channels,

@@ -1,4 +1,4 @@
-"""Checks that several bijectors share; each names the argument and what was received."""
+"""Checks of arguments; each names the argument and what was received."""
 
 from __future__ import annotations
 

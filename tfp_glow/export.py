@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors.base import condition_kwargs
+from tfp_glow.bijectors.log_det_estimators import evaluation
 from tfp_glow.files import replacing
 
 __all__ = ["export_saved_model"]
@@ -97,7 +98,8 @@ class _Exported(tf.Module):
         }
 
     def _log_prob(self, x, condition=None):
-        return {"log_prob": self._distribution.log_prob(x, **condition_kwargs(condition))}
+        with evaluation():
+            return {"log_prob": self._distribution.log_prob(x, **condition_kwargs(condition))}
 
     def _sample(self, num_samples, temperature, seed, condition=None):
         kwargs = condition_kwargs(condition)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.bijectors.base import condition_kwargs
+from tfp_glow.bijectors.log_det_estimators import evaluation
 from tfp_glow.checks import check_positive_int
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.latents import interpolate
@@ -137,7 +138,8 @@ def mean_bits_per_dim(distribution: Dequantized, batches: tf.data.Dataset, *, se
     @tf.function(input_signature=[batches.element_spec, tf.TensorSpec([2], tf.int32)])
     def total(batch, batch_seed):
         images, condition = batch if isinstance(batch, tuple) else (batch, None)
-        bits = distribution.bits_per_dim(images, condition, seed=batch_seed)
+        with evaluation():
+            bits = distribution.bits_per_dim(images, condition, seed=batch_seed)
         return tf.reduce_sum(bits), tf.size(bits)
 
     sums = [total(batch, [seed, index]) for index, batch in enumerate(batches)]

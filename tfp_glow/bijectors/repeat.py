@@ -112,6 +112,20 @@ class Repeat(FlowBijector):
         """Number of steps."""
         return self._depth
 
+    @contextlib.contextmanager
+    def step_at(self, index: int) -> Iterator[FlowBijector]:
+        """The step at an index, with its own parameters, inside of a `with` statement.
+
+        Example:
+
+            with repeat.step_at(3) as step:
+                h = step.inverse(x)
+        """
+        if not 0 <= index < self._depth:
+            raise ValueError(f"index must be from 0 to {self._depth - 1}. Received: {index!r}.")
+        with self._stateless([tf.convert_to_tensor(v)[index] for v in self.keras_variables]):
+            yield self._step
+
     def _forward_and_log_det(self, z, condition=None):
         return self._run("forward", z, condition)
 

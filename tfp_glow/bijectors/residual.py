@@ -105,6 +105,11 @@ class ResidualBlock(FlowBijector):
         )
         self.track_network(network)
 
+    @property
+    def network(self) -> Callable:
+        """The contraction g."""
+        return self._network
+
     def _inverse_and_log_det(self, x, condition=None):
         y, log_det = self._contraction_and_log_det(x, condition)
         return x + y, log_det

@@ -11,6 +11,7 @@ from tfp_glow.bijectors import (
     Chain,
     ClassConditional,
     FlowBijector,
+    Logit,
     MultiScale,
     Recompute,
     Repeat,
@@ -42,6 +43,7 @@ def iresnet(
     hidden_units: Sequence[int] = (64, 64),
     levels: int = 2,
     hidden_channels: int = 32,
+    alpha: float | None = 0.05,
     coefficient: float = 0.9,
     terms: int = 5,
     exact: bool = False,
@@ -55,7 +57,8 @@ def iresnet(
     """i-ResNet: residual blocks of ELU networks, with a truncated series for the log-det.
 
     On vectors `steps` times ActNorm and a residual block; on images as many at each level, which
-    begins with a squeeze and factors half of its channels out.
+    begins with a squeeze and factors half of its channels out. Images begin with a logit, since
+    contractions can stretch the narrow bins of frequent pixel values only so much.
 
     Args:
       event_shape: An int for vectors, `(H, W, C)` for images.
@@ -63,6 +66,8 @@ def iresnet(
       hidden_units: Size of each hidden layer of their networks, on vectors.
       levels: Number of scales, of images; H and W must be divisible by 2**levels.
       hidden_channels: Width of the convolutional networks, on images.
+      alpha: What the logit of images in [-0.5, 0.5], the first layer, leaves free at both ends, as
+        a share of the interval; None for no logit.
       coefficient: Bound of the spectral norm of every layer, below 1.
       terms: Terms of the series in training; 20 in evaluation.
       exact: Whether to compute the whole Jacobian instead, for events of up to 64 values.
@@ -105,6 +110,7 @@ def iresnet(
         hidden_units=hidden_units,
         levels=levels,
         hidden_channels=hidden_channels,
+        alpha=alpha,
         reversible=reversible,
         num_classes=num_classes,
     )
@@ -118,6 +124,7 @@ def residual_flow(
     hidden_units: Sequence[int] = (64, 64),
     levels: int = 2,
     hidden_channels: int = 32,
+    alpha: float | None = 0.05,
     coefficient: float = 0.9,
     distribution: Literal["geometric", "poisson"] = "geometric",
     exact_terms: int = 2,
@@ -141,6 +148,8 @@ def residual_flow(
       hidden_units: Size of each hidden layer of their networks, on vectors.
       levels: Number of scales, of images; H and W must be divisible by 2**levels.
       hidden_channels: Width of the convolutional networks, on images.
+      alpha: What the logit of images in [-0.5, 0.5], the first layer, leaves free at both ends, as
+        a share of the interval; None for no logit.
       coefficient: Bound of the spectral norm of every layer, below 1.
       distribution: Of the number of terms; see `RussianRoulette`.
       exact_terms: Terms of the series that are always there.
@@ -162,7 +171,7 @@ def residual_flow(
 
     Example:
 
-        flow = residual_flow((28, 28, 1), steps=16, hidden_channels=512, coefficient=0.98)
+        flow = residual_flow((28, 28, 1), steps=16, hidden_channels=512, alpha=1e-6)
 
     References:
       Chen, Behrmann, Duvenaud and Jacobsen, "Residual Flows for Invertible Generative Modeling",
@@ -186,6 +195,7 @@ def residual_flow(
         hidden_units=hidden_units,
         levels=levels,
         hidden_channels=hidden_channels,
+        alpha=alpha,
         reversible=reversible,
         num_classes=num_classes,
     )
@@ -213,6 +223,7 @@ class _Blocks:
         hidden_units: Sequence[int],
         levels: int,
         hidden_channels: int,
+        alpha: float | None,
         reversible: bool,
         num_classes: int | None,
     ) -> Flow:
@@ -225,6 +236,7 @@ class _Blocks:
             )
         check_positive_int(levels, "levels")
         check_image(event_shape, levels=levels, halvings=levels)
+        first = [] if alpha is None else [Logit(alpha, low=-0.5, high=0.5, dtype=self.dtype)]
         blocks, shape = [], tuple(event_shape)
         for _ in range(levels):
             shape = (shape[0] // 2, shape[1] // 2, shape[2] * 4)
@@ -232,8 +244,8 @@ class _Blocks:
             def make_step(shape=shape):
                 return self._on_images(shape, hidden_channels)
 
-            blocks.append(Chain([Squeeze(2), Repeat(make_step, steps, **options)]))
-            shape = (*shape[:2], shape[2] // 2)
+            blocks.append(Chain([*first, Squeeze(2), Repeat(make_step, steps, **options)]))
+            first, shape = [], (*shape[:2], shape[2] // 2)
         bijector = MultiScale(blocks, event_shape)
         if num_classes is not None:
             bijector = ClassConditional(bijector, num_classes)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.checks import check_positive_int
+from tfp_glow.checks import check_choice, check_positive_int
+from tfp_glow.networks.lowering import convolve
 
 __all__ = ["LipSwish", "LipschitzConv2D", "LipschitzDense"]
 
@@ -31,10 +33,23 @@ class LipSwish(keras.layers.Layer):
 
     def call(self, x):
         beta = tf.nn.softplus(tf.convert_to_tensor(self.raw_beta))
-        return x * tf.sigmoid(tf.cast(beta, x.dtype) * x) / 1.1
+        return _lipswish(x, tf.cast(beta, x.dtype))
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+@tf.custom_gradient
+def _lipswish(x, beta):
+    """The activation, whose slope is computed once however often a series multiplies by it."""
+    sigmoid = tf.sigmoid(beta * x) / 1.1
+    curved = x * sigmoid * (1.0 - 1.1 * sigmoid)
+    slope = sigmoid + beta * curved
+
+    def gradient(upstream):
+        return upstream * slope, tf.reduce_sum(upstream * x * curved)
+
+    return x * sigmoid, gradient
 
 
 class _Lipschitz(keras.layers.Layer):
@@ -75,8 +90,7 @@ class _Lipschitz(keras.layers.Layer):
 
     def call(self, x):
         scale = tf.minimum(tf.ones([], self.kernel.dtype), self.coefficient / self.norm())
-        y = self._op(x, tf.cast(self.kernel, x.dtype))
-        return y * tf.cast(scale, x.dtype) + tf.cast(self.bias, x.dtype)
+        return self._op(x, tf.cast(scale * self._kernel, x.dtype)) + tf.cast(self.bias, x.dtype)
 
     def norm(self):
         """The operator's spectral norm before scaling, as far as `direction` has converged."""
@@ -185,14 +199,16 @@ class LipschitzDense(_Lipschitz):
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class LipschitzConv2D(_Lipschitz):
-    """A zero-padded convolution of stride 1 and spectral norm at most `coefficient`.
+    """A convolution of spectral norm at most `coefficient`.
 
     The norm is that of the operator on images of the size that the layer is built for, padding
-    included, not that of its reshaped kernel.
+    and strides included, not that of its reshaped kernel.
 
     Args:
       filters: Channels of the output.
       kernel_size: Side of the kernel.
+      strides: Distance of the outputs in the input, along both sides.
+      padding: `"same"` pads with zeros, `"valid"` does not.
       coefficient: Bound of the spectral norm, below 1.
       seed: Seed of the initial weights.
 
@@ -209,15 +225,17 @@ class LipschitzConv2D(_Lipschitz):
         filters: int,
         kernel_size: int,
         *,
+        strides: int = 1,
+        padding: Literal["same", "valid"] = "same",
         coefficient: float = 0.9,
         seed: int | None = None,
         **kwargs,
     ):
         super().__init__(coefficient, seed, **kwargs)
-        check_positive_int(filters, "filters")
-        check_positive_int(kernel_size, "kernel_size")
-        self.filters = filters
-        self.kernel_size = kernel_size
+        self.filters = check_positive_int(filters, "filters")
+        self.kernel_size = check_positive_int(kernel_size, "kernel_size")
+        self.strides = check_positive_int(strides, "strides")
+        self.padding = check_choice(padding, ("same", "valid"), "padding")
 
     def build(self, input_shape) -> None:
         channels, size = input_shape[-1], self.kernel_size
@@ -225,12 +243,16 @@ class LipschitzConv2D(_Lipschitz):
         self._add_weights((size, size, channels, self.filters), input_shape[1:])
 
     def _op(self, x, kernel):
-        return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+        if self.strides == 1 and self.padding == "same" and self.kernel_size % 2:
+            return convolve(x, kernel)
+        return tf.nn.conv2d(x, kernel, strides=self.strides, padding=self.padding.upper())
 
     def _adjoint(self, y, kernel):
         shape = [y.shape[0], *self._positions, kernel.shape[2]]
-        return tf.nn.conv2d_transpose(y, kernel, shape, strides=1, padding="SAME")
+        return tf.nn.conv2d_transpose(
+            y, kernel, shape, strides=self.strides, padding=self.padding.upper()
+        )
 
     def get_config(self) -> dict:
-        sizes = {"filters": self.filters, "kernel_size": self.kernel_size}
-        return {**super().get_config(), **sizes}
+        names = ("filters", "kernel_size", "strides", "padding")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -29,12 +29,13 @@ tfb = tfp.bijectors
 
 @dataclass(frozen=True)
 class Entry:
-    """How to build a bijector in a dtype, and the event shape of its data."""
+    """How to build a bijector in a dtype, the event shape of its data, and how exact it is."""
 
     kind: type
     make: Callable[[str], tgb.FlowBijector]
     event_shape: tuple[int, ...]
     condition: Callable[[tuple[int, ...], str], tf.Tensor] | None = None
+    tolerance: float = 1e-9
 
 
 def mlp(channels: int, size: int, dtype: str, **kwargs) -> MLP:
@@ -113,6 +114,12 @@ def image_residual(dtype: str) -> tgb.ResidualBlock:
     return tgb.ResidualBlock(network, log_det="exact", event_ndims=3, dtype=dtype)
 
 
+def continuous(dtype: str, **kwargs) -> tgb.ContinuousFlow:
+    network = mlp(2, 2, dtype, condition_size=4 if kwargs else 1)
+    tolerance = 1e-8 if dtype == "float64" else 1e-5
+    return tgb.ContinuousFlow(network, tolerance=tolerance, dtype=dtype, **kwargs)
+
+
 def to_scale(raw) -> tfb.Bijector:
     return tfb.Scale(tf.exp(tf.tanh(raw)))
 
@@ -123,6 +130,13 @@ REGISTRY: dict[str, Entry] = {
         tgb.Chain,
         lambda d: tgb.Chain([tgb.ActNorm(4, dtype=d), tfb.Softplus(), coupling_of_four(d)]),
         (4,),
+    ),
+    "ContinuousFlow-condition": Entry(
+        tgb.ContinuousFlow,
+        lambda d: continuous(d, condition_shape=(3,)),
+        (2,),
+        features,
+        tolerance=1e-6,
     ),
     "Coupling-additive": Entry(tgb.Coupling, lambda d: coupling("additive", d), (5,)),
     "Coupling-affine": Entry(tgb.Coupling, lambda d: coupling("affine", d), (5,)),

@@ -16,7 +16,13 @@ from tfp_glow.bijectors.log_det_estimators import (
     RussianRoulette,
     evaluation,
 )
-from tfp_glow.networks import LipschitzConv2D, LipschitzConvNetwork, LipschitzDense, LipschitzMLP
+from tfp_glow.networks import (
+    LipschitzConv2D,
+    LipschitzConvNetwork,
+    LipschitzDense,
+    LipschitzMLP,
+    LipSwish,
+)
 
 X = normal((4, 3), seed=5)
 
@@ -103,6 +109,32 @@ def test_evaluation_takes_more_terms_all_of_weight_one():
             np.testing.assert_allclose(estimator(NETWORK, X, seed)[1], series, atol=1e-12)
 
 
+def test_the_moments_of_a_density_are_those_of_its_estimator():
+    flow = flows.residual_flow(2, steps=2, hidden_units=(8,), seed=0, dtype="float64")
+    randomize(flow.bijector, scale=0.5)
+    x = normal((3, 2))
+    exact = flows.residual_flow(2, steps=2, hidden_units=(8,), exact=True, seed=0, dtype="float64")
+    for ours, theirs in zip(exact.variables, flow.variables, strict=True):
+        ours.assign(theirs)
+    truth, nothing = exact.log_prob_moments(x, draws=2)
+    np.testing.assert_array_equal(nothing, np.zeros(3))
+    mean, variance = flow.log_prob_moments(x, draws=200)
+    assert (variance.numpy() > 0).all()
+    assert (np.abs(mean - truth) < 3 * np.sqrt(variance / 200)).all()
+    with pytest.raises(ValueError, match="draws must be at least 2"):
+        flow.log_prob_moments(x, draws=1)
+
+
+def test_a_step_of_a_loop_is_there_by_its_index():
+    networks = [strong_network(seed=s) for s in (1, 2)]
+    pending = iter(networks)
+    loop = tgb.Repeat(lambda: tgb.ResidualBlock(next(pending), dtype="float64"), 2)
+    with loop.step_at(1) as step:
+        np.testing.assert_allclose(step.network(X), networks[1](X), atol=1e-15)
+    with pytest.raises(ValueError, match="index must be from 0 to 1"), loop.step_at(2):
+        pass
+
+
 def operator_norm(layer, shape) -> float:
     """The largest singular value of a layer's linear part, from its whole matrix."""
     size = int(np.prod(shape))
@@ -111,17 +143,52 @@ def operator_norm(layer, shape) -> float:
     return float(np.linalg.svd(matrix, compute_uv=False)[0])
 
 
-@pytest.mark.parametrize("factor", [0.1, 1.0, 10.0])
-def test_norms_are_those_of_the_true_operator(factor):
-    dense = LipschitzDense(7, coefficient=0.8, seed=0, dtype="float64")
-    conv = LipschitzConv2D(3, 3, coefficient=0.8, seed=0, dtype="float64")
-    for layer, shape in ((dense, (5,)), (conv, (4, 5, 2))):
-        layer.build((None, *shape))
-        layer.kernel.assign(factor * layer.kernel)
-        layer.converge(tolerance=1e-12)
-        norm = operator_norm(layer, shape)
-        np.testing.assert_allclose(norm, layer.scaled_norm(), rtol=1e-6)
-        assert norm <= 0.8 + 1e-9
+LAYERS = {
+    "dense": (LipschitzDense, (7,), {}, (5,)),
+    "conv": (LipschitzConv2D, (3, 3), {}, (4, 5, 2)),
+    "conv-even": (LipschitzConv2D, (3, 2), {}, (4, 5, 2)),
+    "conv-strided": (LipschitzConv2D, (3, 3), {"strides": 2}, (4, 5, 2)),
+    "conv-valid": (LipschitzConv2D, (3, 3), {"padding": "valid"}, (4, 5, 2)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("factor", [0.1, 10.0])
+def test_norms_are_those_of_the_true_operator(name, factor):
+    make, arguments, options, shape = LAYERS[name]
+    layer = make(*arguments, coefficient=0.8, seed=0, dtype="float64", **options)
+    layer.build((None, *shape))
+    layer.kernel.assign(factor * layer.kernel)
+    layer.converge(tolerance=1e-12)
+    norm = operator_norm(layer, shape)
+    np.testing.assert_allclose(norm, layer.scaled_norm(), rtol=1e-6)
+    assert norm <= 0.8 + 1e-9
+    again = make.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+
+
+def test_the_slope_of_lipswish_is_its_derivative_and_at_most_one():
+    layer = LipSwish(dtype="float64")
+    layer.build(None)
+    layer.raw_beta.assign(1.3)
+    x = tf.constant(np.linspace(-6.0, 6.0, 1001))
+
+    def plain(x):
+        beta = tf.nn.softplus(tf.convert_to_tensor(layer.raw_beta))
+        return x * tf.sigmoid(beta * x) / 1.1
+
+    found = []
+    for activation in (layer, plain):
+        with tf.GradientTape() as outer, tf.GradientTape() as inner:
+            outer.watch(x)
+            inner.watch(x)
+            y = activation(x)
+        with outer:
+            slope, of_beta = inner.gradient(y, [x, layer.raw_beta.value])
+        found.append([y, slope, of_beta, *outer.gradient(slope, [x, layer.raw_beta.value])])
+    for actual, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(actual, expected, atol=1e-12)
+    assert np.abs(found[0][1]).max() <= 1.0
 
 
 @pytest.mark.parametrize("activation", ["lipswish", "elu", "tanh", "softplus"])
@@ -289,14 +356,10 @@ def test_after_training_the_bounds_hold_and_the_flow_inverts(jit_compile):
 
 def spectral_norms(flow) -> list[float]:
     """The norms, by SVD, of every dense layer of a looped flow as it is called."""
-    repeat = flow.bijector.bijectors[0]
-    step = repeat._step
-    norms = []
+    repeat, norms = flow.bijector.bijectors[0], []
     for index in range(repeat.depth):
-        slices = [v[index] for v in repeat.keras_variables]
-        with repeat._stateless(slices):
-            network = step.bijectors[1]._network
-            for layer in network.linear:
+        with repeat.step_at(index) as step:
+            for layer in step.bijectors[1].network.linear:
                 norms.append(operator_norm(layer, (layer.kernel.shape[0],)))
     return norms
 

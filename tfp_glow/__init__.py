@@ -2,6 +2,7 @@
 
 from tfp_glow import bijectors, flows, networks
 from tfp_glow.bijectors.log_det_estimators import evaluation
+from tfp_glow.bijectors.penalties import collected_penalties
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.export import export_saved_model
 from tfp_glow.flow import Flow, standard_normal
@@ -15,6 +16,7 @@ __all__ = [
     "FlowModel",
     "Tracked",
     "bijectors",
+    "collected_penalties",
     "evaluation",
     "export_saved_model",
     "flows",

@@ -7,6 +7,8 @@ import tensorflow_probability as tfp
 from tensorflow_probability.python.distributions import transformed_distribution
 
 from tfp_glow.bijectors.base import FlowBijector, condition_kwargs
+from tfp_glow.bijectors.noise import draw
+from tfp_glow.checks import check_positive_int
 
 __all__ = ["Flow", "standard_normal", "stateless_seed"]
 
@@ -102,6 +104,41 @@ class Flow(transformed_distribution._TransformedDistribution):
     def decode(self, z, condition=None):
         """The data of latents: x = bijector.forward(z)."""
         return self.bijector.forward(z, **condition_kwargs(condition))
+
+    def log_prob_moments(self, x, condition=None, *, draws: int = 16):
+        """Mean and variance of `log_prob` over the noise of estimated log-dets.
+
+        Where every log-det is exact, the variance is zero. Inside of `evaluation` they are
+        those of the evaluation's estimates.
+
+        Args:
+          x: `[..., *event]`.
+          condition: What the flow is conditioned on, where it takes a condition.
+          draws: Number of independent draws of the noise, at least 2.
+
+        Returns:
+          Mean and unbiased variance `[...]`, in nats and squared nats. The mean's own variance is
+          that divided by `draws`.
+
+        Raises:
+          ValueError: If `draws` is below 2.
+
+        Example:
+
+            mean, variance = flow.log_prob_moments(x, draws=64)
+        """
+        if check_positive_int(draws, "draws") < 2:
+            raise ValueError(f"draws must be at least 2. Received: {draws}.")
+        x = self._checked_event(x)
+
+        @tf.function(autograph=False)
+        def estimate(index):
+            with draw(index):
+                return self.log_prob(x, **condition_kwargs(condition))
+
+        estimates = tf.stack([estimate(tf.constant(index)) for index in range(draws)])
+        mean, variance = tf.nn.moments(estimates, 0)
+        return mean, variance * draws / (draws - 1)
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None) -> dict:

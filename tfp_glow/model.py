@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import keras
@@ -11,6 +12,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow.bijectors.base import FlowBijector, condition_kwargs
 from tfp_glow.bijectors.log_det_estimators import evaluation
+from tfp_glow.bijectors.penalties import collected_penalties
 from tfp_glow.config import from_config, to_config
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.files import replacing
@@ -26,7 +28,8 @@ class FlowModel(keras.Model):
     """Fits a distribution by maximum likelihood with `compile` and `fit`.
 
     The loss is the mean of -log p(x), in nats, or of the bits per dimension for `Dequantized`,
-    which it also reports as `bits_per_dim`. In `fit(x, y)`, `y` is what x is conditioned on.
+    which it also reports as `bits_per_dim`; in training, penalties that the flow asks for, as
+    `ContinuousFlow` does, are added. In `fit(x, y)`, `y` is what x is conditioned on.
     `predict` gives log p(x) in nats, of each example. The first batch initializes what is
     set from data, before the first step.
 
@@ -75,9 +78,13 @@ class FlowModel(keras.Model):
         `training` reaches the layers inside by Keras' own call context.
         """
         x, condition = inputs if isinstance(inputs, tuple) else (inputs, None)
-        kwargs = condition_kwargs(condition)
-        with variables_all_tracked(self._distribution):
-            return self._distribution.log_prob(x, **kwargs)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(variables_all_tracked(self._distribution))
+            penalties = stack.enter_context(collected_penalties()) if training else []
+            log_prob = self._distribution.log_prob(x, **condition_kwargs(condition))
+        for penalty in penalties:
+            self.add_loss(tf.reduce_mean(self._in_loss_units(penalty)))
+        return log_prob
 
     def initialize(self, x, condition=None, *, force: bool = False) -> None:
         """Sets the data-dependent parameters from a batch; see `Flow.initialize`."""
@@ -122,15 +129,14 @@ class FlowModel(keras.Model):
             return super().predict_step(_condition_as_input(data))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The mean negative log-likelihood, divided by the number of replicas."""
-        loss = -y_pred
+        """The mean negative log-likelihood and penalties, divided by the number of replicas."""
+        loss = self._in_loss_units(-y_pred)
         if self.bits_per_dim is not None:
-            loss = self._distribution.to_bits_per_dim(y_pred)
             self.bits_per_dim.update_state(loss, sample_weight)
         if sample_weight is not None:
             loss *= tf.cast(sample_weight, loss.dtype)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return tf.reduce_mean(loss) / replicas
+        return tf.add_n([tf.reduce_mean(loss), *self.losses]) / replicas
 
     def save(self, filepath, overwrite: bool = True, **kwargs) -> None:
         """As `keras.Model.save`; the file is written whole or not at all."""
@@ -145,6 +151,10 @@ class FlowModel(keras.Model):
     @classmethod
     def from_config(cls, config: dict) -> FlowModel:
         return cls(from_config(config["distribution"]), name=config["name"])
+
+    def _in_loss_units(self, nats):
+        """Nats as bits per dimension, where that is what the loss is in."""
+        return nats if self.bits_per_dim is None else self._distribution.to_bits_per_dim(-nats)
 
     def _advancing(self) -> list[FlowBijector]:
         """The outermost bijectors that change once a training step."""

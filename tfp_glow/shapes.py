@@ -30,7 +30,8 @@ def with_one_batch_dimension(function: Callable, value, event_ndims: int, condit
     """Calls `function` on `[batch, *event]` and restores `value`'s leading dimensions.
 
     A condition `[..., k]` is broadcast to those leading dimensions first. Keras layers with
-    a fixed rank, such as convolutions, thus work on any number of leading dimensions.
+    a fixed rank, such as convolutions, thus work on any number of leading dimensions. The
+    function returns a tensor, or several, of which each begins with the batch.
     """
     batch_ndims = value.shape.rank - event_ndims
     batch = tf.shape(value)[:batch_ndims]
@@ -38,11 +39,16 @@ def with_one_batch_dimension(function: Callable, value, event_ndims: int, condit
     if condition is not None:
         condition = tf.broadcast_to(condition, tf.concat([batch, tf.shape(condition)[-1:]], 0))
         inputs.append(_fold(condition, batch_ndims))
-    output = tf.convert_to_tensor(function(inputs[0] if condition is None else inputs))
-    if batch_ndims == 1:
-        return output
-    unfolded = tf.reshape(output, tf.concat([batch, tf.shape(output)[1:]], 0))
-    return tf.ensure_shape(unfolded, value.shape[:batch_ndims].concatenate(output.shape[1:]))
+
+    def unfold(output):
+        output = tf.convert_to_tensor(output)
+        if batch_ndims == 1:
+            return output
+        unfolded = tf.reshape(output, tf.concat([batch, tf.shape(output)[1:]], 0))
+        return tf.ensure_shape(unfolded, value.shape[:batch_ndims].concatenate(output.shape[1:]))
+
+    output = function(inputs[0] if condition is None else inputs)
+    return tuple(map(unfold, output)) if isinstance(output, tuple) else unfold(output)
 
 
 def _fold(value, batch_ndims: int):

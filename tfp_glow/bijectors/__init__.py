@@ -5,6 +5,7 @@ from tfp_glow.bijectors.autoregressive import MaskedAutoregressive
 from tfp_glow.bijectors.base import FlowBijector
 from tfp_glow.bijectors.chain import Chain
 from tfp_glow.bijectors.classes import ClassConditional
+from tfp_glow.bijectors.continuous import ContinuousFlow
 from tfp_glow.bijectors.coupling import Coupling
 from tfp_glow.bijectors.gaussian_prior import GaussianPrior
 from tfp_glow.bijectors.glow_step import GlowStep
@@ -25,6 +26,7 @@ __all__ = [
     "ActNorm",
     "Chain",
     "ClassConditional",
+    "ContinuousFlow",
     "Coupling",
     "DiagonalScaling",
     "FlowBijector",

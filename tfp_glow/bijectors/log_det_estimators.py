@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.bijectors.noise import Noise, noise_like
 from tfp_glow.checks import check_choice, check_positive_int
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "get_estimator",
 ]
 
-Noise = Literal["rademacher", "gaussian"]
 # Truncations that are less likely than this do not occur.
 _LEAST_PROBABILITY = 1e-12
 _LARGEST_EXACT = 64
@@ -109,7 +109,7 @@ class PowerSeries:
 
     def __call__(self, g: Callable, x, seed):
         terms = self.evaluation_terms if _evaluating else self.terms
-        return _series(g, x, _noise(self.noise, x, seed), tf.constant(terms), np.ones(terms))
+        return _series(g, x, noise_like(x, self.noise, seed), tf.constant(terms), np.ones(terms))
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class RussianRoulette:
         check_choice(self.noise, ("rademacher", "gaussian"), "noise")
 
     def __call__(self, g: Callable, x, seed):
-        noise = _noise(self.noise, x, seed)
+        noise = noise_like(x, self.noise, seed)
         if _evaluating:
             terms = self.evaluation_terms
             return _series(g, x, noise, tf.constant(terms), np.ones(terms))
@@ -174,13 +174,6 @@ def get_estimator(estimator: str | LogDetEstimator) -> LogDetEstimator:
     if not callable(estimator):
         raise TypeError(f"log_det must be a name or an estimator. Received: {estimator!r}.")
     return estimator
-
-
-def _noise(kind: Noise, x, seed):
-    if kind == "gaussian":
-        return tf.random.stateless_normal(tf.shape(x), seed, dtype=x.dtype)
-    bits = tf.random.stateless_uniform(tf.shape(x), seed, maxval=2, dtype=tf.int32)
-    return tf.cast(2 * bits - 1, x.dtype)
 
 
 def _series(g: Callable, x, noise, terms, weights: np.ndarray):

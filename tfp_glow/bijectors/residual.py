@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-import numpy as np
 import tensorflow as tf
 
-from tfp_glow.bijectors.base import FlowBijector
 from tfp_glow.bijectors.fixed_point import solve_fixed_point
 from tfp_glow.bijectors.log_det_estimators import LogDetEstimator, get_estimator
+from tfp_glow.bijectors.noise import NoisyBijector
 from tfp_glow.checks import check_positive_int
 from tfp_glow.shapes import split_condition, with_one_batch_dimension
 
 __all__ = ["ResidualBlock"]
 
 
-class ResidualBlock(FlowBijector):
+class ResidualBlock(NoisyBijector):
     """Adds a contraction g, a network of Lipschitz constant below 1.
 
         inverse:  z = x + g(x)                     log|det dz/dx| = log det(I + dg/dx)
@@ -33,9 +32,8 @@ class ResidualBlock(FlowBijector):
     | `"power_series"` | a truncated series, biased: i-ResNet |
     | `"unbiased"` | a series of random length: Residual Flow |
 
-    The noise of the estimators is a function of the block's `noise_seed`, a saved variable, so that
-    values can be repeated and gradients through a reversible loop see the same noise. `advance`
-    draws new noise and moves the network's norms on; `FlowModel` calls it after each training step.
+    The noise of the estimators is that of a `NoisyBijector`; `advance` also moves the network's
+    norms on.
 
     Args:
       network: A built Keras layer or model, or any callable, from `[batch, *event]` to the same
@@ -99,10 +97,7 @@ class ResidualBlock(FlowBijector):
         self._estimator = self._no_dependency(get_estimator(log_det))
         self._tolerance = tolerance or (1e-11 if self.dtype == tf.float64 else 1e-6)
         self._max_iterations = max_iterations
-        noise_seed = np.random.default_rng(seed).integers(2**31 - 1, size=2)
-        self.noise_seed = self.add_variable(
-            noise_seed, name="noise_seed", trainable=False, dtype="int32"
-        )
+        self.add_noise_seed(seed)
         self.track_network(network)
 
     @property
@@ -130,20 +125,12 @@ class ResidualBlock(FlowBijector):
 
     def _contraction_and_log_det(self, x, condition):
         """g(x) and log det(I + dg/dx), with the batch in any shape."""
-        batch = tf.shape(x)[: x.shape.rank - self.forward_min_event_ndims]
-        estimated = []
 
         def estimate(inputs):
             x, condition = split_condition(inputs)
-            seed = tf.convert_to_tensor(self.noise_seed)
-            y, log_det = self._estimator(lambda v: self._contraction(v, condition), x, seed)
-            estimated.append(log_det)
-            return y
+            return self._estimator(lambda v: self._contraction(v, condition), x, self.drawn_seed())
 
-        y = with_one_batch_dimension(estimate, x, self.forward_min_event_ndims, condition)
-        log_det = tf.reshape(estimated[0], batch)
-        static = x.shape[: x.shape.rank - self.forward_min_event_ndims]
-        return y, tf.ensure_shape(log_det, static)
+        return with_one_batch_dimension(estimate, x, self.forward_min_event_ndims, condition)
 
     def _contraction(self, x, condition):
         y = tf.cast(self._network(x if condition is None else [x, condition]), x.dtype)
@@ -153,13 +140,3 @@ class ResidualBlock(FlowBijector):
                 f"Received: {tuple(y.shape[1:])}."
             )
         return y
-
-    @property
-    def advances(self) -> bool:
-        """True: its noise is new in every training step."""
-        return True
-
-    def advance(self) -> None:
-        """Draws new noise and moves the network's norms on, once a training step."""
-        self.noise_seed.assign(tf.convert_to_tensor(self.noise_seed) + tf.constant([0, 1]))
-        super().advance()

@@ -1,0 +1,73 @@
+"""Noise of estimators that can be repeated, and drawn anew."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_glow.bijectors.base import FlowBijector
+
+__all__ = ["Noise", "NoisyBijector", "draw", "noise_like"]
+
+Noise = Literal["rademacher", "gaussian"]
+
+_draw = 0
+
+
+@contextlib.contextmanager
+def draw(index) -> Iterator[None]:
+    """Estimates traced or computed inside see noise of their own for each index.
+
+    Example:
+
+        with draw(3):
+            log_prob = flow.log_prob(x)
+    """
+    global _draw
+    before, _draw = _draw, index
+    try:
+        yield
+    finally:
+        _draw = before
+
+
+class NoisyBijector(FlowBijector):
+    """A bijector whose log-det is an estimate.
+
+    The noise is a function of `noise_seed`, a saved variable, so that values can be repeated and
+    gradients that evaluate again see the same noise. `advance` draws new noise; `FlowModel` calls
+    it after each training step.
+    """
+
+    def add_noise_seed(self, seed: int | None) -> None:
+        """Creates the variable `noise_seed`; a subclass calls it once."""
+        noise_seed = np.random.default_rng(seed).integers(2**31 - 1, size=2)
+        self.noise_seed = self.add_variable(
+            noise_seed, name="noise_seed", trainable=False, dtype="int32"
+        )
+
+    def drawn_seed(self):
+        """The seed `[2]` of the noise of this pass."""
+        return tf.convert_to_tensor(self.noise_seed) + tf.stack([tf.cast(_draw, tf.int32), 0])
+
+    @property
+    def advances(self) -> bool:
+        """True: its noise is new in every training step."""
+        return True
+
+    def advance(self) -> None:
+        """Draws new noise and moves the network's norms on, once a training step."""
+        self.noise_seed.assign(tf.convert_to_tensor(self.noise_seed) + tf.constant([0, 1]))
+        super().advance()
+
+
+def noise_like(x, kind: Noise, seed):
+    """Values of mean 0 and variance 1 in the shape of x."""
+    if kind == "gaussian":
+        return tf.random.stateless_normal(tf.shape(x), seed, dtype=x.dtype)
+    bits = tf.random.stateless_uniform(tf.shape(x), seed, maxval=2, dtype=tf.int32)
+    return tf.cast(2 * bits - 1, x.dtype)

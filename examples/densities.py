@@ -25,6 +25,7 @@ MODELS = {
     "radial": lambda: flows.radial(2, steps=32, seed=0),
     "Sylvester": lambda: flows.sylvester(2, steps=16, seed=0),
     "i-ResNet": lambda: flows.iresnet(2, steps=16, exact=True, **DENSE),
+    "Residual Flow": lambda: flows.residual_flow(2, steps=16, **DENSE),
     "FFJORD": lambda: flows.ffjord(2, hidden_units=(64, 64, 64), seed=0),
 }
 # A continuous flow takes ten times as long for an epoch, and fewer of them.

@@ -167,6 +167,17 @@ def test_norms_are_those_of_the_true_operator(name, factor):
     assert again.get_config() == layer.get_config()
 
 
+def test_the_norm_is_found_among_many_that_are_nearly_as_large():
+    """As in trained convolutions, where iterations that stand still can be far from the first."""
+    layer = LipschitzConv2D(4, 3, coefficient=0.5, seed=0)
+    layer.build((None, 10, 10, 4))
+    kernel = 0.002 * np.random.default_rng(0).standard_normal((3, 3, 4, 4))
+    kernel[1, 1] += np.eye(4)
+    layer.kernel.assign(kernel)
+    layer.converge()
+    np.testing.assert_allclose(operator_norm(layer, (10, 10, 4)), 0.5, rtol=3e-5)
+
+
 def test_the_slope_of_lipswish_is_its_derivative_and_at_most_one():
     layer = LipSwish(dtype="float64")
     layer.build(None)

@@ -17,7 +17,12 @@ from tfp_glow.data import ImageData, load_images
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.export import export_saved_model
 from tfp_glow.files import replacing
-from tfp_glow.generation import interpolate_images, mean_bits_per_dim, sample_images
+from tfp_glow.generation import (
+    estimates_deviation,
+    interpolate_images,
+    mean_bits_per_dim,
+    sample_images,
+)
 from tfp_glow.pictures import image_pairs
 from tfp_glow.run import Run, load_model
 from tfp_glow.settings import FLOWS, Settings
@@ -130,6 +135,12 @@ def train(
     factor_out: Annotated[
         float | None, _setting("Part of the channels that leaves a level.", "Flow")
     ] = None,
+    alpha: Annotated[
+        float | None, _setting("Margin of the logit of iresnet, residual_flow.", "Flow")
+    ] = None,
+    coefficient: Annotated[
+        float | None, _setting("Bound of the norms of iresnet, residual_flow.", "Flow")
+    ] = None,
     conditional: Annotated[
         bool,
         _setting("Condition on the images' labels.", "Flow", "--conditional"),
@@ -204,6 +215,9 @@ def evaluate(
     model, found = _model_and_data(run, data, data_dir, download)
     bits = mean_bits_per_dim(model.distribution, found.test, seed=seed)
     typer.echo(f"Test images: {bits:.4f} bits/dim")
+    deviation = estimates_deviation(model.distribution, found.test, seed=seed)
+    if deviation > 0:
+        typer.echo(f"Log-dets are estimates: an image's bits/dim deviate by {deviation:.4f}")
 
 
 @app.command()

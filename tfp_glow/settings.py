@@ -25,6 +25,8 @@ _FLOW_ARGUMENTS = (
     "coupling",
     "conv",
     "factor_out",
+    "alpha",
+    "coefficient",
     "seed",
 )
 # Flows on data; the others build on a flow.
@@ -46,8 +48,8 @@ class Settings:
       data: Source of the images; see `load_images`.
       data_dir, download, num_bits, flip, image_size, batch_size: As in `load_images`.
       flow: Name of a function of `flows`.
-      levels, steps, hidden_channels, hidden_units, coupling, conv, factor_out: Its arguments,
-        where it takes them; None for what suits the digits.
+      levels, steps, hidden_channels, hidden_units, coupling, conv, factor_out, alpha, coefficient:
+        Its arguments, where it takes them; None for what suits the digits.
       conditional: Whether the flow is conditioned on the images' labels.
       epochs: Passes over the training images.
       learning_rate: Of Adamax, at its highest.
@@ -76,6 +78,8 @@ class Settings:
     coupling: str | None = None
     conv: str | None = None
     factor_out: float | None = None
+    alpha: float | None = None
+    coefficient: float | None = None
     conditional: bool = False
     epochs: int = 20
     batch_size: int = 64

@@ -19,7 +19,11 @@ Activation = Literal["lipswish", "elu", "tanh", "softplus"]
 
 
 class _LipschitzNetwork(keras.layers.Layer):
-    """Lipschitz layers with activations of slope at most 1 between them."""
+    """Lipschitz layers, each behind an activation of slope at most 1.
+
+    The first activation sees the input itself, whose scale is 1 behind ActNorm: behind a layer of
+    bounded norm values are so small that a smooth activation is nearly linear on them.
+    """
 
     def __init__(self, config: dict, activation: Activation, *, dtype, name: str | None):
         super().__init__(dtype=dtype, name=name)
@@ -33,7 +37,7 @@ class _LipschitzNetwork(keras.layers.Layer):
     def _set_layers(self, layers: Sequence, input_shape, condition_size: int | None) -> None:
         """Builds the layers on one another, with activations of their own."""
         self.linear = list(layers)
-        self.activations = [self._new_activation() for _ in self.linear[1:]]
+        self.activations = [self._new_activation() for _ in self.linear]
         shape = (None, *input_shape)
         for layer in self.linear:
             layer.build(shape)
@@ -60,13 +64,14 @@ class _LipschitzNetwork(keras.layers.Layer):
 
     def _compute(self, inputs):
         x, condition = split_condition(inputs)
-        hidden = self.linear[0](x)
+        first, *rest = zip(self.activations, self.linear, strict=True)
+        hidden = _apply(first, x)
         if condition is not None:
             positions = [1] * (self._event_ndims - 1)
             embedded = self.embed(condition)
             hidden += tf.reshape(embedded, [-1, *positions, embedded.shape[-1]])
-        for activation, layer in zip(self.activations, self.linear[1:], strict=True):
-            hidden = layer(activation(hidden))
+        for pair in rest:
+            hidden = _apply(pair, hidden)
         return hidden
 
     def advance(self) -> None:
@@ -89,6 +94,11 @@ class _LipschitzNetwork(keras.layers.Layer):
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "name": self.name,
         }
+
+
+def _apply(pair: tuple, x):
+    activation, layer = pair
+    return layer(activation(x))
 
 
 @keras.saving.register_keras_serializable("tfp_glow")

@@ -25,7 +25,7 @@ SMALL = {
     "residual_flow-images": {"levels": 1, "steps": 1, "hidden_channels": 4, "memory_saving": True},
     "sylvester": {"steps": 2},
 }
-UNCONDITIONAL = {"ffjord", "planar", "radial", "sylvester"}
+UNCONDITIONAL = {"planar", "radial", "sylvester"}
 CONDITIONAL = sorted(set(SMALL) - UNCONDITIONAL)
 QUICK = ("maf", "realnvp")
 # The parts of the others are compiled in the contract test; FFJORD's solver takes XLA minutes.
@@ -46,12 +46,14 @@ def event_shape(name: str):
 
 def build(name: str, **kwargs) -> tg.Flow:
     recipe = flows.RECIPES[name.removesuffix("-images")]
+    if name == "ffjord" and kwargs.get("dtype") == "float64":
+        kwargs["tolerance"] = 1e-10
     return recipe(event_shape(name), seed=0, **SMALL[name], **kwargs)
 
 
 def data(name: str, count: int = 32, dtype: str = "float32") -> tf.Tensor:
     x = normal((count, *np.atleast_1d(event_shape(name))), dtype)
-    return 0.3 * x + 0.2 * x**2
+    return 0.3 * x + 0.2 * x**2 if event_shape(name) == 3 else 0.45 * tf.tanh(x)
 
 
 def test_every_recipe_is_tested():
@@ -74,11 +76,13 @@ def test_training_lowers_the_loss_and_inverts(name, tmp_path):
 
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_allclose(loaded.distribution.log_prob(x), flow.log_prob(x), atol=1e-4)
     tg.export_saved_model(flow, tmp_path / "exported")
     exported = tf.saved_model.load(str(tmp_path / "exported"))
+    with tg.evaluation():
+        expected = flow.log_prob(x[:3])
+        np.testing.assert_allclose(loaded.distribution.log_prob(x[:3]), expected, atol=1e-4)
     actual = exported.signatures["log_prob"](x=x[:3])["log_prob"]
-    np.testing.assert_allclose(actual, flow.log_prob(x[:3]), atol=1e-4)
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", mostly_slow(CONDITIONAL))

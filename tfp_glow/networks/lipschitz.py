@@ -28,8 +28,10 @@ class LipSwish(keras.layers.Layer):
     """
 
     def build(self, input_shape) -> None:
-        # softplus(0) is log 2, near the 0.5 that the paper starts from.
-        self.raw_beta = self.add_weight(shape=(), initializer="zeros", name="raw_beta")
+        # A sharper bend than the paper's 0.5 starts with: values behind layers of bounded norm are
+        # small, and a soft bend leaves a network nearly linear on them for long.
+        start = keras.initializers.Constant(2.0)
+        self.raw_beta = self.add_weight(shape=(), initializer=start, name="raw_beta")
 
     def call(self, x):
         beta = tf.nn.softplus(tf.convert_to_tensor(self.raw_beta))
@@ -70,9 +72,13 @@ class _Lipschitz(keras.layers.Layer):
         self.seed = seed
 
     def _add_weights(self, kernel_shape, domain_shape) -> None:
-        initializer = keras.initializers.GlorotUniform(seed=self.seed)
+        # Equal singular values, since only the largest counts for the bound, and biases that
+        # spread the bends of the activations behind.
+        initializer = keras.initializers.Orthogonal(seed=self.seed)
         self.kernel = self.add_weight(shape=kernel_shape, initializer=initializer, name="kernel")
-        self.bias = self.add_weight(shape=kernel_shape[-1:], initializer="zeros", name="bias")
+        reach = 1.0 / math.sqrt(math.prod(kernel_shape[:-1]))
+        spread = keras.initializers.RandomUniform(-reach, reach, seed=self.seed)
+        self.bias = self.add_weight(shape=kernel_shape[-1:], initializer=spread, name="bias")
         start = np.random.default_rng(self.seed).standard_normal((1, *domain_shape))
         self.direction = self.add_weight(
             shape=start.shape,

@@ -117,6 +117,15 @@ def test_the_penalty_is_the_integral_along_the_path():
     np.testing.assert_allclose(penalty, 2 * kinetic + 3 * np.sum(MATRIX**2), atol=1e-6)
 
 
+def test_a_field_that_does_not_depend_on_the_place_only_shifts():
+    flow = tgb.ContinuousFlow(lambda inputs: 0.0 * inputs[0] + inputs[1] ** 2, dtype="float64")
+    constant = tgb.ContinuousFlow(lambda inputs: tf.repeat(inputs[1], 2, -1), dtype="float64")
+    for field, shift in ((flow, 1 / 3), (constant, 1 / 2)):
+        x, log_det = field.forward_and_log_det(Z)
+        np.testing.assert_allclose(x, Z + shift, atol=1e-6)
+        np.testing.assert_allclose(log_det, np.zeros(4), atol=1e-12)
+
+
 def test_velocities_take_any_batch(network):
     flow = tgb.ContinuousFlow(network, dtype="float64")
     for batch in ((), (3,), (2, 1)):
@@ -201,6 +210,11 @@ def test_in_a_loop_every_field_has_its_gradient():
         (lambda: tgb.ContinuousFlow(linear, kinetic=-1.0), ValueError, "kinetic must be at least"),
         (lambda: tgb.ContinuousFlow(linear, jacobian=-1.0), ValueError, "jacobian must be at"),
         (lambda: tgb.ContinuousFlow(linear, tolerance=0.0), ValueError, "tolerance must be above"),
+        (
+            lambda: tgb.ContinuousFlow(linear).velocity(tf.zeros([1, 65]), 0.0),
+            ValueError,
+            "of up to 64 values; take 'hutchinson'",
+        ),
         (
             lambda: tgb.ContinuousFlow(lambda i: i[0][:, :1], dtype="float64").velocity(Z, 0.0),
             ValueError,

@@ -16,6 +16,7 @@ from tfp_glow.bijectors.log_det_estimators import (
     RussianRoulette,
     evaluation,
 )
+from tfp_glow.generation import estimates_deviation, mean_bits_per_dim
 from tfp_glow.networks import (
     LipschitzConv2D,
     LipschitzConvNetwork,
@@ -131,6 +132,23 @@ def test_the_moments_of_a_density_are_those_of_its_estimator():
     assert (np.abs(mean - truth) < 3 * np.sqrt(variance / 200)).all()
     with pytest.raises(ValueError, match="draws must be at least 2"):
         flow.log_prob_moments(x, draws=1)
+
+
+@pytest.mark.slow
+def test_bits_per_dim_take_the_terms_of_evaluation_and_tell_their_deviation():
+    flow = flows.residual_flow((4, 4, 1), levels=1, steps=1, hidden_channels=4, seed=0)
+    randomize(flow.bijector)
+    distribution = tg.Dequantized(flow, 16)
+    images = np.random.default_rng(0).integers(16, size=(8, 4, 4, 1))
+    batches = tf.data.Dataset.from_tensors(tf.constant(images, tf.int32))
+    bits = mean_bits_per_dim(distribution, batches)
+    with evaluation():
+        expected = np.mean(distribution.bits_per_dim(images, seed=[0, 0]))
+    np.testing.assert_allclose(bits, expected, rtol=1e-5)
+    assert bits != np.mean(distribution.bits_per_dim(images, seed=[0, 0]))
+    assert 0 < estimates_deviation(distribution, batches) < 1
+    coupled = tg.Dequantized(flows.glow((4, 4, 1), levels=1, steps=1, hidden_channels=4), 16)
+    assert estimates_deviation(coupled, batches) == 0
 
 
 def test_a_step_of_a_loop_is_there_by_its_index():

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors.base import Direction
+from tfp_glow.bijectors.log_det_estimators import LARGEST_EXACT
 from tfp_glow.bijectors.noise import NoisyBijector, noise_like
 from tfp_glow.bijectors.penalties import add_penalty, penalties_wanted
 from tfp_glow.checks import check_choice
@@ -32,7 +33,7 @@ class ContinuousFlow(NoisyBijector):
 
     | trace | cost of tr(df/dx) |
     | --- | --- |
-    | `"exact"` | a gradient for each value of an event |
+    | `"exact"` | a gradient for each value of an event, of which there may be up to 64 |
     | `"hutchinson"` | one gradient, v^T (df/dx) v with Rademacher noise v, without bias |
 
     In training the flow can be held to short and even paths, which take the solver fewer steps, by
@@ -180,7 +181,8 @@ class ContinuousFlow(NoisyBijector):
             velocity = self._velocity(x, time, condition)
             outputs = tf.unstack(velocity, axis=-1) if self._trace == "exact" else []
         if self._trace == "exact":
-            rows = tf.stack([tape.gradient(output, x) for output in outputs], 1)
+            zero = tf.UnconnectedGradients.ZERO
+            rows = tf.stack([tape.gradient(y, x, unconnected_gradients=zero) for y in outputs], 1)
             trace, squares = tf.linalg.trace(rows), tf.reduce_sum(rows**2, [1, 2])
         else:
             row = tape.gradient(velocity, x, noise)
@@ -191,6 +193,11 @@ class ContinuousFlow(NoisyBijector):
         return velocity, trace, cost
 
     def _velocity(self, x, time, condition):
+        if self._trace == "exact" and x.shape[-1] > LARGEST_EXACT:
+            raise ValueError(
+                f"trace='exact' is for events of up to {LARGEST_EXACT} values; take 'hutchinson'. "
+                f"Received: {x.shape[-1]}."
+            )
         time = tf.fill([tf.shape(x)[0], 1], time)
         given = time if condition is None else tf.concat([time, condition], -1)
         velocity = tf.cast(self._network([x, given]), x.dtype)

@@ -19,6 +19,7 @@ from tfp_glow.bijectors.noise import Noise, noise_like
 from tfp_glow.checks import check_choice, check_positive_int
 
 __all__ = [
+    "LARGEST_EXACT",
     "Exact",
     "LogDetEstimator",
     "PowerSeries",
@@ -29,7 +30,8 @@ __all__ = [
 
 # Truncations that are less likely than this do not occur.
 _LEAST_PROBABILITY = 1e-12
-_LARGEST_EXACT = 64
+# Values of an event whose whole Jacobian is computed.
+LARGEST_EXACT = 64
 
 _evaluating = False
 
@@ -65,9 +67,9 @@ class Exact:
 
     def __call__(self, g: Callable, x, seed):
         size = math.prod(x.shape[1:])
-        if size > _LARGEST_EXACT:
+        if size > LARGEST_EXACT:
             raise ValueError(
-                f"log_det='exact' is for events of up to {_LARGEST_EXACT} values. Received: {size}."
+                f"log_det='exact' is for events of up to {LARGEST_EXACT} values. Received: {size}."
             )
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(x)

@@ -28,7 +28,7 @@ def ffjord(
     steps: int = 1,
     hidden_units: Sequence[int] = (64, 64),
     activation: str = "tanh",
-    trace: Literal["exact", "hutchinson"] = "exact",
+    trace: Literal["exact", "hutchinson"] | None = None,
     kinetic: float = 0.0,
     jacobian: float = 0.0,
     tolerance: float = 1e-5,
@@ -46,7 +46,8 @@ def ffjord(
       steps: Number of fields, one after the other, with ActNorm before each.
       hidden_units: Size of each hidden layer of their networks.
       activation: A smooth Keras activation.
-      trace: How the trace of the Jacobian is found.
+      trace: How the trace of the Jacobian is found; exactly for events of up to 16 values when
+        omitted, by Hutchinson's estimate for larger ones.
       kinetic: Weight of the training loss's penalty on the velocity.
       jacobian: Weight of its penalty on the velocity's Jacobian.
       tolerance: Relative and absolute error that the solver allows itself in a step.
@@ -73,6 +74,7 @@ def ffjord(
     check_positive_int(steps, "steps")
     size, seeds = event_size(event_shape), seeds_from(seed)
     conditions = condition_size_of(condition_size, num_classes)
+    trace = trace or ("exact" if size <= 16 else "hutchinson")
     bijectors = []
     for _ in range(steps):
         network = MLP(

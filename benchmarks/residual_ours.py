@@ -48,9 +48,9 @@ def train(task: Task, budget: Budget, path: pathlib.Path) -> dict:
     }
 
 
-def build(task: Task, dtype: str = "float32") -> Flow:
+def build(task: Task) -> Flow:
     """The untrained flow."""
-    common = {"steps": task.steps, "coefficient": task.coefficient, "seed": 0, "dtype": dtype}
+    common = {"steps": task.steps, "coefficient": task.coefficient, "seed": 0}
     if task.name == "mnist":
         return flows.residual_flow(
             (28, 28, 1),

@@ -390,7 +390,10 @@ def test_ctrl_c(data, tmp_path):
     while not (folder / "model.keras").exists() and time.time() < deadline:
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()  # Where it goes on, it must not do so behind the other tests.
     assert process.returncode == 130
     assert f"The model is saved in {folder / 'model.keras'}" in errors
     assert "Traceback" not in errors

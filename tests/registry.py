@@ -115,8 +115,8 @@ def image_residual(dtype: str) -> tgb.ResidualBlock:
 
 
 def continuous(dtype: str, **kwargs) -> tgb.ContinuousFlow:
-    network = mlp(2, 2, dtype, condition_size=4 if kwargs else 1)
-    tolerance = 1e-8 if dtype == "float64" else 1e-5
+    network = mlp(2, 2, dtype, condition_size=4 if kwargs else 1, seed=0)
+    tolerance = 1e-8 if dtype == "float64" else 1e-6
     return tgb.ContinuousFlow(network, tolerance=tolerance, dtype=dtype, **kwargs)
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors.base import Direction
-from tfp_glow.bijectors.log_det_estimators import LARGEST_EXACT
+from tfp_glow.bijectors.log_det_estimators import LARGEST_EXACT, value_and_jacobian
 from tfp_glow.bijectors.noise import NoisyBijector, noise_like
 from tfp_glow.bijectors.penalties import add_penalty, penalties_wanted
 from tfp_glow.checks import check_choice
@@ -176,15 +176,13 @@ class ContinuousFlow(NoisyBijector):
 
     def _rates(self, x, time, condition, noise, penalized: bool):
         """The velocity, its divergence and the penalty's growth."""
-        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-            tape.watch(x)
-            velocity = self._velocity(x, time, condition)
-            outputs = tf.unstack(velocity, axis=-1) if self._trace == "exact" else []
         if self._trace == "exact":
-            zero = tf.UnconnectedGradients.ZERO
-            rows = tf.stack([tape.gradient(y, x, unconnected_gradients=zero) for y in outputs], 1)
+            velocity, rows = value_and_jacobian(lambda x: self._velocity(x, time, condition), x)
             trace, squares = tf.linalg.trace(rows), tf.reduce_sum(rows**2, [1, 2])
         else:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(x)
+                velocity = self._velocity(x, time, condition)
             row = tape.gradient(velocity, x, noise)
             trace, squares = tf.reduce_sum(row * noise, -1), tf.reduce_sum(row**2, -1)
         cost = tf.zeros_like(trace)

@@ -26,6 +26,7 @@ __all__ = [
     "RussianRoulette",
     "evaluation",
     "get_estimator",
+    "value_and_jacobian",
 ]
 
 # Truncations that are less likely than this do not occur.
@@ -71,14 +72,9 @@ class Exact:
             raise ValueError(
                 f"log_det='exact' is for events of up to {LARGEST_EXACT} values. Received: {size}."
             )
-        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-            tape.watch(x)
-            y = g(x)
-            outputs = tf.unstack(tf.reshape(y, [-1, size]), axis=-1)
-        rows = [tf.reshape(tape.gradient(output, x), [-1, size]) for output in outputs]
-        jacobian = tf.stack(rows, 1) + tf.eye(size, dtype=x.dtype)
+        y, jacobian = value_and_jacobian(g, x)
         # By QR, which XLA compiles everywhere.
-        diagonal = tf.linalg.diag_part(tf.linalg.qr(jacobian).r)
+        diagonal = tf.linalg.diag_part(tf.linalg.qr(jacobian + tf.eye(size, dtype=x.dtype)).r)
         return y, tf.reduce_sum(tf.math.log(tf.abs(diagonal)), -1)
 
 
@@ -166,6 +162,17 @@ class RussianRoulette:
             factorials = np.cumprod([1.0, *numbers[1:].astype(float)])
             survival = 1.0 - np.cumsum(np.exp(-2.0) * 2.0**numbers / factorials)[:-1]
         return survival[survival > _LEAST_PROBABILITY]
+
+
+def value_and_jacobian(function: Callable, x):
+    """function(x) and its Jacobian `[batch, size, size]`, by a gradient for each value."""
+    size, zero = math.prod(x.shape[1:]), tf.UnconnectedGradients.ZERO
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        y = function(x)
+        outputs = tf.unstack(tf.reshape(y, [-1, size]), axis=-1)
+    gradients = [tape.gradient(output, x, unconnected_gradients=zero) for output in outputs]
+    return y, tf.stack([tf.reshape(gradient, [-1, size]) for gradient in gradients], 1)
 
 
 def get_estimator(estimator: str | LogDetEstimator) -> LogDetEstimator:

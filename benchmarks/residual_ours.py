@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from benchmarks.residual import Budget, Task, conv_norm, dense_norm
 from tfp_glow import Dequantized, Flow, FlowModel, flows
+from tfp_glow.app.generation import mean_bits_per_dim
 from tfp_glow.bijectors import Repeat
-from tfp_glow.bijectors.fixed_point import solve_fixed_point
-from tfp_glow.generation import mean_bits_per_dim
+from tfp_glow.solvers.fixed_point import solve_fixed_point
 
 __all__ = ["train"]
 

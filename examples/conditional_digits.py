@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from tfp_glow import Dequantized, FlowModel, flows
+from tfp_glow.app.generation import sample_images
+from tfp_glow.app.plots import image_grid, save_figure
 from tfp_glow.data import load_images
-from tfp_glow.generation import sample_images
-from tfp_glow.plots import image_grid, save_figure
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ import argparse
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.bijectors.log_det_estimators import Exact, PowerSeries, RussianRoulette
-from tfp_glow.plots import require_matplotlib, save_figure
+from tfp_glow.app.plots import require_matplotlib, save_figure
+from tfp_glow.solvers.log_det_estimators import Exact, PowerSeries, RussianRoulette
 
 SIZE, POINTS = 10, 16
 CONSTANT = 0.9

@@ -10,10 +10,10 @@ import argparse
 import keras
 
 from tfp_glow import Dequantized, FlowModel, flows
+from tfp_glow.app.generation import interpolate_images
+from tfp_glow.app.pictures import image_pairs
+from tfp_glow.app.plots import plot_interpolation, save_figure
 from tfp_glow.data import load_images
-from tfp_glow.generation import interpolate_images
-from tfp_glow.pictures import image_pairs
-from tfp_glow.plots import plot_interpolation, save_figure
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow import Flow, FlowModel, flows
-from tfp_glow.plots import require_matplotlib, save_figure
+from tfp_glow.app.plots import require_matplotlib, save_figure
 
 FEATURES, FOLDS = 11, 10
 OPTIONS = {"hidden_units": (64, 64), "seed": 0}

@@ -16,8 +16,8 @@ from densities import trained
 from targets import TARGETS
 
 from tfp_glow import Flow, flows
+from tfp_glow.app.plots import save_figure, scatter_pair
 from tfp_glow.bijectors import Chain
-from tfp_glow.plots import save_figure, scatter_pair
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 

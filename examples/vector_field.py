@@ -13,8 +13,8 @@ from densities import LIMIT, trained
 from targets import TARGETS
 
 from tfp_glow import Flow, flows
+from tfp_glow.app.plots import require_matplotlib, save_figure
 from tfp_glow.bijectors import ContinuousFlow
-from tfp_glow.plots import require_matplotlib, save_figure
 
 TIMES = (0.0, 0.5, 1.0)
 PENALTIES = {"likelihood alone": 0.0, "kinetic penalty 0.1": 0.1}

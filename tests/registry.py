@@ -12,9 +12,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tgb
-from tfp_glow.bijectors.laws import get_law
-from tfp_glow.bijectors.masks import kept_channels
-from tfp_glow.bijectors.spline import RationalQuadraticSpline
+from tfp_glow.laws.elementwise import get_law
+from tfp_glow.laws.masks import kept_channels
+from tfp_glow.laws.spline import RationalQuadraticSpline
 from tfp_glow.networks import (
     MADE,
     MLP,

@@ -18,10 +18,10 @@ import tensorflow as tf
 from typer.testing import CliRunner
 
 import tfp_glow as tg
-from tfp_glow import callbacks, generation, pictures
-from tfp_glow import run as run_module
-from tfp_glow.cli import app
-from tfp_glow.settings import FLOWS, Settings
+from tfp_glow.app import callbacks, generation, pictures
+from tfp_glow.app import run as run_module
+from tfp_glow.app.cli import app
+from tfp_glow.app.settings import FLOWS, Settings
 
 pytestmark = pytest.mark.slow
 
@@ -378,7 +378,7 @@ def test_version():
 
 def test_ctrl_c(data, tmp_path):
     folder = tmp_path / "run"
-    code = "from tfp_glow.cli import main; main()"
+    code = "from tfp_glow.app.cli import main; main()"
     options = ["train", "--data", data, *TINY, "--epochs", 100000, "--output", folder]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, options)],

@@ -12,7 +12,7 @@ import tfp_glow as tg
 from tests.helpers import normal, randomize
 from tfp_glow import bijectors as tgb
 from tfp_glow import flows
-from tfp_glow.bijectors.noise import draw
+from tfp_glow.core.noise import draw
 from tfp_glow.networks import MLP
 
 MATRIX = np.array([[0.5, -0.3], [0.8, 0.2]])

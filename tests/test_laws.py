@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfp_glow import flows
-from tfp_glow.bijectors.laws import AffineExp, AffineSigmoid, Multiplicative, get_law
+from tfp_glow.laws.elementwise import AffineExp, AffineSigmoid, Multiplicative, get_law
 
 NAMES = ["additive", "multiplicative", "affine", "affine_exp", "spline"]
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.helpers import normal
 from tfp_glow import bijectors as tgb
-from tfp_glow.bijectors.masks import get_mask, kept_channels
+from tfp_glow.laws.masks import get_mask, kept_channels
 
 
 def changed_positions(mask, shape) -> np.ndarray:

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.helpers import normal, randomize
 from tfp_glow import bijectors as tgb
-from tfp_glow.bijectors.roots import solve_for_latent
+from tfp_glow.solvers.roots import solve_for_latent
 
 
 @pytest.mark.parametrize("gain", [-0.999, -0.5, 0.0, 3.0, 50.0])

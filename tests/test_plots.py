@@ -6,7 +6,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from tfp_glow import plots
+from tfp_glow.app import plots
 
 GREY = np.random.default_rng(0).integers(0, 17, [24, 8, 8, 1])
 COLOR = np.random.default_rng(1).integers(0, 256, [24, 40, 30, 3]).astype("uint8")

@@ -9,20 +9,20 @@ import tfp_glow as tg
 from tests.helpers import normal, randomize
 from tfp_glow import bijectors as tgb
 from tfp_glow import flows
-from tfp_glow.bijectors.fixed_point import solve_fixed_point
-from tfp_glow.bijectors.log_det_estimators import (
-    Exact,
-    PowerSeries,
-    RussianRoulette,
-    evaluation,
-)
-from tfp_glow.generation import estimates_deviation, mean_bits_per_dim
+from tfp_glow.app.generation import estimates_deviation, mean_bits_per_dim
 from tfp_glow.networks import (
     LipschitzConv2D,
     LipschitzConvNetwork,
     LipschitzDense,
     LipschitzMLP,
     LipSwish,
+)
+from tfp_glow.solvers.fixed_point import solve_fixed_point
+from tfp_glow.solvers.log_det_estimators import (
+    Exact,
+    PowerSeries,
+    RussianRoulette,
+    evaluation,
 )
 
 X = normal((4, 3), seed=5)

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests.helpers import normal
-from tfp_glow.bijectors.spline import RationalQuadraticSpline
+from tfp_glow.laws.spline import RationalQuadraticSpline
 
 tfb = tfp.bijectors
 BINS, BOUND = 5, 3.0

@@ -7,9 +7,9 @@ import os
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.bijectors.base import condition_kwargs
-from tfp_glow.bijectors.log_det_estimators import evaluation
+from tfp_glow.core.bijector import condition_kwargs
 from tfp_glow.files import replacing
+from tfp_glow.solvers.log_det_estimators import evaluation
 
 __all__ = ["export_saved_model"]
 

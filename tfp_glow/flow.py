@@ -6,9 +6,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.distributions import transformed_distribution
 
-from tfp_glow.bijectors.base import FlowBijector, condition_kwargs
-from tfp_glow.bijectors.noise import draw
-from tfp_glow.checks import check_positive_int
+from tfp_glow.core.bijector import FlowBijector, condition_kwargs
+from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.noise import draw
 
 __all__ = ["Flow", "standard_normal", "stateless_seed"]
 

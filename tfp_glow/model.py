@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.bijectors.base import FlowBijector, condition_kwargs
-from tfp_glow.bijectors.log_det_estimators import evaluation
-from tfp_glow.bijectors.penalties import collected_penalties
 from tfp_glow.config import from_config, to_config
+from tfp_glow.core.bijector import FlowBijector, condition_kwargs
+from tfp_glow.core.penalties import collected_penalties
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.files import replacing
+from tfp_glow.solvers.log_det_estimators import evaluation
 from tfp_glow.tracking import variables_all_tracked
 
 __all__ = ["FlowModel"]

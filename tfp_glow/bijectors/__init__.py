@@ -1,26 +1,26 @@
 """Normalizing-flow bijectors; each is a `tfp.bijectors.Bijector`."""
 
 from tfp_glow.bijectors.actnorm import ActNorm
-from tfp_glow.bijectors.autoregressive import MaskedAutoregressive
-from tfp_glow.bijectors.base import FlowBijector
 from tfp_glow.bijectors.chain import Chain
-from tfp_glow.bijectors.classes import ClassConditional
-from tfp_glow.bijectors.continuous import ContinuousFlow
+from tfp_glow.bijectors.class_conditional import ClassConditional
+from tfp_glow.bijectors.continuous_flow import ContinuousFlow
 from tfp_glow.bijectors.coupling import Coupling
+from tfp_glow.bijectors.diagonal_scaling import DiagonalScaling
 from tfp_glow.bijectors.gaussian_prior import GaussianPrior
 from tfp_glow.bijectors.glow_step import GlowStep
 from tfp_glow.bijectors.invert import Invert
 from tfp_glow.bijectors.invertible_conv import Invertible1x1Conv
 from tfp_glow.bijectors.logit import Logit
+from tfp_glow.bijectors.masked_autoregressive import MaskedAutoregressive
 from tfp_glow.bijectors.multiscale import MultiScale
 from tfp_glow.bijectors.planar import Planar
 from tfp_glow.bijectors.radial import Radial
 from tfp_glow.bijectors.recompute import Recompute
 from tfp_glow.bijectors.repeat import Repeat
-from tfp_glow.bijectors.residual import ResidualBlock
-from tfp_glow.bijectors.scaling import DiagonalScaling
+from tfp_glow.bijectors.residual_block import ResidualBlock
 from tfp_glow.bijectors.squeeze import Squeeze
 from tfp_glow.bijectors.sylvester import Sylvester
+from tfp_glow.core.bijector import FlowBijector
 
 __all__ = [
     "ActNorm",

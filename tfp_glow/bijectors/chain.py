@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import tensorflow_probability as tfp
 
-from tfp_glow.bijectors.base import Direction, FlowBijector, broadcast_batch, transform
-from tfp_glow.bijectors.reversible import Rebuilt, opposite, rebuild_and_differentiate
+from tfp_glow.core.bijector import Direction, FlowBijector, broadcast_batch, transform
+from tfp_glow.core.rebuild import Rebuilt, opposite, rebuild_and_differentiate
 
 __all__ = ["Chain"]
 

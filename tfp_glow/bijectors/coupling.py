@@ -7,18 +7,18 @@ from typing import get_args
 
 import tensorflow as tf
 
-from tfp_glow.bijectors.base import Direction, FlowBijector
-from tfp_glow.bijectors.laws import Law, check_parameters, get_law
-from tfp_glow.bijectors.masks import Mask, MaskName, get_mask
-from tfp_glow.bijectors.reversible import (
+from tfp_glow.core.bijector import Direction, FlowBijector
+from tfp_glow.core.checks import check_choice, check_positive_int
+from tfp_glow.core.rebuild import (
     Rebuilt,
     differentiable,
     opposite,
     read_tape,
     trainable_tensors,
 )
-from tfp_glow.checks import check_choice, check_positive_int
-from tfp_glow.shapes import with_one_batch_dimension
+from tfp_glow.core.shapes import with_one_batch_dimension
+from tfp_glow.laws.elementwise import Law, check_parameters, get_law
+from tfp_glow.laws.masks import Mask, MaskName, get_mask
 
 __all__ = ["Coupling"]
 
@@ -57,7 +57,7 @@ class Coupling(FlowBijector):
         `[batch, ..., kept]` to the law's parameters. With a condition it is called on the
         list `[kept, condition]`. Leading dimensions are folded into one for it.
       law: Name of a law, an object with `forward`, `inverse` and `parameters_per_channel`, as in
-        `tfp_glow.bijectors.laws`, or a function from the network's output to a `tfb.Bijector`
+        `tfp_glow.laws.elementwise`, or a function from the network's output to a `tfb.Bijector`
         that generates b from c, element by element.
       mask: What is kept.
       event_ndims: 1 for vectors, 3 for images: the dimensions that the network sees whole.

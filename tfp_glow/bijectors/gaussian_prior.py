@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.bijectors.base import FlowBijector
-from tfp_glow.bijectors.classes import one_hot_classes
-from tfp_glow.checks import check_channels, check_positive_int
-from tfp_glow.shapes import multiply_last
+from tfp_glow.bijectors.class_conditional import one_hot_classes
+from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.checks import check_channels, check_positive_int
+from tfp_glow.core.shapes import multiply_last
 
 __all__ = ["GaussianPrior"]
 

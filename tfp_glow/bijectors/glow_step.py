@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from tfp_glow.bijectors.actnorm import ActNorm
-from tfp_glow.bijectors.base import FlowBijector
 from tfp_glow.bijectors.chain import Chain
 from tfp_glow.bijectors.coupling import Coupling
 from tfp_glow.bijectors.invertible_conv import Invertible1x1Conv
-from tfp_glow.bijectors.laws import Law
+from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.laws.elementwise import Law
 
 __all__ = ["GlowStep"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.bijectors.base import FlowBijector, transform
+from tfp_glow.core.bijector import FlowBijector, transform
 
 __all__ = ["Invert"]
 

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.bijectors.base import FlowBijector
-from tfp_glow.checks import check_channels, check_choice, check_positive_int
-from tfp_glow.shapes import multiply_last
+from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.checks import check_channels, check_choice, check_positive_int
+from tfp_glow.core.shapes import multiply_last
 
 __all__ = ["Invertible1x1Conv"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfp_glow.bijectors.base import FlowBijector
+from tfp_glow.core.bijector import FlowBijector
 
 __all__ = ["Logit"]
 

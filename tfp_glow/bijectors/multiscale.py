@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfp_glow.bijectors.base import FlowBijector, broadcast_batch, transform
 from tfp_glow.bijectors.chain import common_condition_shape, condition_for
+from tfp_glow.core.bijector import FlowBijector, broadcast_batch, transform
 
 __all__ = ["MultiScale", "factored_channels"]
 

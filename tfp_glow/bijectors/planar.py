@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.bijectors.base import FlowBijector
-from tfp_glow.bijectors.roots import solve_for_latent
-from tfp_glow.checks import check_channels, check_positive_int
+from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.checks import check_channels, check_positive_int
+from tfp_glow.solvers.roots import solve_for_latent
 
 __all__ = ["Planar"]
 

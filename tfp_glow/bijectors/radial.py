@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.bijectors.base import FlowBijector
-from tfp_glow.checks import check_channels, check_positive_int
+from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.checks import check_channels, check_positive_int
 
 __all__ = ["Radial"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from tfp_glow.bijectors.base import Direction, FlowBijector, transform
-from tfp_glow.bijectors.reversible import differentiable, read_tape, trainable_tensors
-from tfp_glow.bijectors.wrapper import Wrapper
+from tfp_glow.core.bijector import Direction, FlowBijector, transform
+from tfp_glow.core.rebuild import differentiable, read_tape, trainable_tensors
+from tfp_glow.core.wrapper import Wrapper
 
 __all__ = ["Recompute"]
 

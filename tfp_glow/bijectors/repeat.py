@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.bijectors.base import Direction, FlowBijector, broadcast_batch, transform
-from tfp_glow.bijectors.reversible import (
+from tfp_glow.core.bijector import Direction, FlowBijector, broadcast_batch, transform
+from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.rebuild import (
     differentiable,
     random_operations,
     rebuild_and_differentiate,
 )
-from tfp_glow.checks import check_positive_int
 
 __all__ = ["Repeat"]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.data.checks import check_images, check_labels, missing_labels, require
 from tfp_glow.data.options import Options
 from tfp_glow.data.parts import Indexed, Source, find_splits
+from tfp_glow.data.validation import check_images, check_labels, missing_labels, require
 
 __all__ = ["read_arrays", "read_digits", "read_npz"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.data.checks import missing_labels
 from tfp_glow.data.options import Options
 from tfp_glow.data.parts import Indexed, Source, find_splits
+from tfp_glow.data.validation import missing_labels
 
 __all__ = ["read_folder"]
 

@@ -7,9 +7,9 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.data.checks import check_images, check_integers, missing_labels, require
 from tfp_glow.data.options import Options
 from tfp_glow.data.parts import Part, Sliced, Source, Stream, find_splits
+from tfp_glow.data.validation import check_images, check_integers, missing_labels, require
 
 __all__ = ["read_builder", "read_dataset", "read_tfds"]
 

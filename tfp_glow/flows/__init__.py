@@ -1,16 +1,16 @@
 """Published architectures, each a function that returns a `Flow`."""
 
-from tfp_glow.flows.autoregressive import autoregressive_prior
+from tfp_glow.flows.autoregressive_steps import autoregressive_prior
 from tfp_glow.flows.coupling_spline import coupling_spline
 from tfp_glow.flows.ffjord import ffjord
 from tfp_glow.flows.glow import glow
 from tfp_glow.flows.iaf import iaf
 from tfp_glow.flows.maf import maf
 from tfp_glow.flows.nice import nice
-from tfp_glow.flows.planar import planar, radial, sylvester
+from tfp_glow.flows.planar_flow import planar, radial, sylvester
 from tfp_glow.flows.realnvp import realnvp
 from tfp_glow.flows.recipe import RECIPES
-from tfp_glow.flows.residual import iresnet, residual_flow
+from tfp_glow.flows.residual_steps import iresnet, residual_flow
 
 __all__ = [
     "RECIPES",

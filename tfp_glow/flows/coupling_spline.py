@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfp_glow.bijectors import GlowStep, Repeat
-from tfp_glow.bijectors.spline import RationalQuadraticSpline
 from tfp_glow.flow import Flow
-from tfp_glow.flows.parts import (
+from tfp_glow.flows.ingredients import (
     EventShape,
     condition_size_of,
     event_size,
@@ -15,6 +14,7 @@ from tfp_glow.flows.parts import (
     vector_flow,
 )
 from tfp_glow.flows.recipe import recipe
+from tfp_glow.laws.spline import RationalQuadraticSpline
 from tfp_glow.networks import MLP
 
 __all__ = ["coupling_spline"]

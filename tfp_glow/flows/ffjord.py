@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tfp_glow.bijectors import ActNorm, ContinuousFlow
-from tfp_glow.checks import check_positive_int
+from tfp_glow.core.checks import check_positive_int
 from tfp_glow.flow import Flow
-from tfp_glow.flows.parts import (
+from tfp_glow.flows.ingredients import (
     EventShape,
     condition_size_of,
     event_size,

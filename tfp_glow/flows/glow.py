@@ -17,12 +17,12 @@ from tfp_glow.bijectors import (
     Repeat,
     Squeeze,
 )
-from tfp_glow.bijectors.laws import get_law
 from tfp_glow.bijectors.multiscale import factored_channels
-from tfp_glow.checks import check_choice, check_positive_int
+from tfp_glow.core.checks import check_choice, check_positive_int
 from tfp_glow.flow import Flow, standard_normal
-from tfp_glow.flows.parts import check_image, condition_size_of, seeds_from
+from tfp_glow.flows.ingredients import check_image, condition_size_of, seeds_from
 from tfp_glow.flows.recipe import recipe
+from tfp_glow.laws.elementwise import get_law
 from tfp_glow.networks import GlowNetwork, ZeroConv2D
 
 __all__ = ["glow"]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tfp_glow.flow import Flow
-from tfp_glow.flows.autoregressive import Order, autoregressive_flow
-from tfp_glow.flows.parts import EventShape
+from tfp_glow.flows.autoregressive_steps import Order, autoregressive_flow
+from tfp_glow.flows.ingredients import EventShape
 from tfp_glow.flows.recipe import recipe
 
 __all__ = ["maf"]

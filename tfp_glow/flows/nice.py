@@ -8,10 +8,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import Coupling, DiagonalScaling
-from tfp_glow.bijectors.masks import kept_channels
-from tfp_glow.checks import check_positive_int
+from tfp_glow.core.checks import check_positive_int
 from tfp_glow.flow import Flow
-from tfp_glow.flows.parts import (
+from tfp_glow.flows.ingredients import (
     EventShape,
     condition_size_of,
     event_size,
@@ -19,6 +18,7 @@ from tfp_glow.flows.parts import (
     vector_flow,
 )
 from tfp_glow.flows.recipe import recipe
+from tfp_glow.laws.masks import kept_channels
 from tfp_glow.networks import MLP
 
 __all__ = ["nice"]

@@ -16,11 +16,9 @@ from tfp_glow.bijectors import (
     Repeat,
     Squeeze,
 )
-from tfp_glow.bijectors.laws import AffineExp, Law, get_law
-from tfp_glow.bijectors.masks import MaskName, kept_channels
-from tfp_glow.checks import check_positive_int
+from tfp_glow.core.checks import check_positive_int
 from tfp_glow.flow import Flow, standard_normal
-from tfp_glow.flows.parts import (
+from tfp_glow.flows.ingredients import (
     EventShape,
     check_image,
     condition_size_of,
@@ -29,6 +27,8 @@ from tfp_glow.flows.parts import (
     vector_flow,
 )
 from tfp_glow.flows.recipe import recipe
+from tfp_glow.laws.elementwise import AffineExp, Law, get_law
+from tfp_glow.laws.masks import MaskName, kept_channels
 from tfp_glow.networks import MLP, ResNet
 
 __all__ = ["realnvp"]

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.core.shapes import multiply_last
 from tfp_glow.networks.lowering import convolve
-from tfp_glow.shapes import multiply_last
 
 __all__ = ["ActNormConv2D", "ZeroConv2D"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from tfp_glow.shapes import split_condition, with_one_batch_dimension
+from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 
 __all__ = ["ConvNetwork"]
 

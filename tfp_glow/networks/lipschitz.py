@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.checks import check_choice, check_positive_int
+from tfp_glow.core.checks import check_choice, check_positive_int
 from tfp_glow.networks.lowering import convolve
 
 __all__ = ["LipSwish", "LipschitzConv2D", "LipschitzDense"]

@@ -9,7 +9,7 @@ from typing import Literal
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
-from tfp_glow.shapes import multiply_last
+from tfp_glow.core.shapes import multiply_last
 
 __all__ = ["convolve", "lower_for"]
 

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.checks import check_positive_int
-from tfp_glow.shapes import split_condition, with_one_batch_dimension
+from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 
 __all__ = ["MLP"]
 

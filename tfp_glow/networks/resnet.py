@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.checks import check_positive_int
+from tfp_glow.core.checks import check_positive_int
 from tfp_glow.networks.conv import ActNormConv2D, ZeroConv2D
 from tfp_glow.networks.conv_network import ConvNetwork
 

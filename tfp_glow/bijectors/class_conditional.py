@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.bijectors.base import FlowBijector, transform
-from tfp_glow.bijectors.wrapper import Wrapper
-from tfp_glow.checks import check_positive_int
+from tfp_glow.core.bijector import FlowBijector, transform
+from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.wrapper import Wrapper
 
 __all__ = ["ClassConditional", "one_hot_classes"]
 

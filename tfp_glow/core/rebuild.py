@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.bijectors.base import Direction, transform
+from tfp_glow.core.bijector import Direction, transform
 
 __all__ = [
     "Rebuilt",

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.bijectors.actnorm import mean_and_log_std
-from tfp_glow.bijectors.base import FlowBijector
-from tfp_glow.checks import check_channels, check_positive_int
+from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.checks import check_channels, check_positive_int
 
 __all__ = ["DiagonalScaling"]
 

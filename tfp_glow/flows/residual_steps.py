@@ -18,10 +18,9 @@ from tfp_glow.bijectors import (
     ResidualBlock,
     Squeeze,
 )
-from tfp_glow.bijectors.log_det_estimators import LogDetEstimator, PowerSeries, RussianRoulette
-from tfp_glow.checks import check_positive_int
+from tfp_glow.core.checks import check_positive_int
 from tfp_glow.flow import Flow, standard_normal
-from tfp_glow.flows.parts import (
+from tfp_glow.flows.ingredients import (
     EventShape,
     check_image,
     condition_size_of,
@@ -31,6 +30,7 @@ from tfp_glow.flows.parts import (
 )
 from tfp_glow.flows.recipe import recipe
 from tfp_glow.networks import LipschitzConvNetwork, LipschitzMLP
+from tfp_glow.solvers.log_det_estimators import LogDetEstimator, PowerSeries, RussianRoulette
 
 __all__ = ["iresnet", "residual_flow"]
 

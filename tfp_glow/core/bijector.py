@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.bijectors.cache import OnePassCache
+from tfp_glow.core.memory import OnePassCache
 
 __all__ = ["Direction", "FlowBijector", "broadcast_batch", "condition_kwargs", "transform"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-from tfp_glow.bijectors.base import FlowBijector
+from tfp_glow.core.bijector import FlowBijector
 
 __all__ = ["Wrapper"]
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tfp_glow.bijectors import ActNorm, FlowBijector, Planar, Radial, Repeat, Sylvester
 from tfp_glow.flow import Flow
-from tfp_glow.flows.parts import EventShape, event_size, seeds_from, vector_flow
+from tfp_glow.flows.ingredients import EventShape, event_size, seeds_from, vector_flow
 from tfp_glow.flows.recipe import recipe
 
 __all__ = ["planar", "radial", "sylvester"]

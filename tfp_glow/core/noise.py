@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.bijectors.base import FlowBijector
+from tfp_glow.core.bijector import FlowBijector
 
 __all__ = ["Noise", "NoisyBijector", "draw", "noise_like"]
 

@@ -12,20 +12,21 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow import __version__, plots
-from tfp_glow.data import ImageData, load_images
-from tfp_glow.dequantization import Dequantized
-from tfp_glow.export import export_saved_model
-from tfp_glow.files import replacing
-from tfp_glow.generation import (
+from tfp_glow import __version__
+from tfp_glow.app import plots
+from tfp_glow.app.generation import (
     estimates_deviation,
     interpolate_images,
     mean_bits_per_dim,
     sample_images,
 )
-from tfp_glow.pictures import image_pairs
-from tfp_glow.run import Run, load_model
-from tfp_glow.settings import FLOWS, Settings
+from tfp_glow.app.pictures import image_pairs
+from tfp_glow.app.run import Run, load_model
+from tfp_glow.app.settings import FLOWS, Settings
+from tfp_glow.data import ImageData, load_images
+from tfp_glow.dequantization import Dequantized
+from tfp_glow.export import export_saved_model
+from tfp_glow.files import replacing
 
 try:
     import typer

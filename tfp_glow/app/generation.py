@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.bijectors.base import condition_kwargs
-from tfp_glow.bijectors.log_det_estimators import evaluation
-from tfp_glow.checks import check_positive_int
+from tfp_glow.core.bijector import condition_kwargs
+from tfp_glow.core.checks import check_positive_int
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.latents import interpolate
+from tfp_glow.solvers.log_det_estimators import evaluation
 
 __all__ = [
     "estimates_deviation",

@@ -7,11 +7,11 @@ from typing import Literal
 
 import tensorflow as tf
 
-from tfp_glow.bijectors.fixed_point import solve_fixed_point
-from tfp_glow.bijectors.log_det_estimators import LogDetEstimator, get_estimator
-from tfp_glow.bijectors.noise import NoisyBijector
-from tfp_glow.checks import check_positive_int
-from tfp_glow.shapes import split_condition, with_one_batch_dimension
+from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.noise import NoisyBijector
+from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
+from tfp_glow.solvers.fixed_point import solve_fixed_point
+from tfp_glow.solvers.log_det_estimators import LogDetEstimator, get_estimator
 
 __all__ = ["ResidualBlock"]
 
@@ -38,7 +38,7 @@ class ResidualBlock(NoisyBijector):
     Args:
       network: A built Keras layer or model, or any callable, from `[batch, *event]` to the same
         shape, such as `LipschitzMLP`. With a condition it is called on the list `[x, condition]`.
-      log_det: Name of an estimator, or one of `tfp_glow.bijectors.log_det_estimators`.
+      log_det: Name of an estimator, or one of `tfp_glow.solvers.log_det_estimators`.
       event_ndims: 1 for vectors, 3 for images.
       condition_shape: Event shape `(k,)` of the condition, or None for no condition.
       tolerance: Where the iteration stops; 1e-6 in float32 and 1e-11 in float64 when omitted.

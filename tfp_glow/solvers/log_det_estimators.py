@@ -15,8 +15,8 @@ from typing import Literal, Protocol
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.bijectors.noise import Noise, noise_like
-from tfp_glow.checks import check_choice, check_positive_int
+from tfp_glow.core.checks import check_choice, check_positive_int
+from tfp_glow.core.noise import Noise, noise_like
 
 __all__ = [
     "LARGEST_EXACT",

@@ -16,7 +16,7 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.checks import check_choice
+from tfp_glow.core.checks import check_choice
 
 __all__ = ["ChannelMask", "Checkerboard", "Mask", "MaskName", "get_mask", "kept_channels"]
 

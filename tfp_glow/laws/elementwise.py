@@ -19,8 +19,8 @@ from typing import Protocol
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.bijectors.spline import RationalQuadraticSpline
-from tfp_glow.checks import check_choice
+from tfp_glow.core.checks import check_choice
+from tfp_glow.laws.spline import RationalQuadraticSpline
 
 __all__ = [
     "Additive",

@@ -14,16 +14,16 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_glow
-from tfp_glow.callbacks import SaveEachEpoch, TensorBoardScalars
+from tfp_glow.app.callbacks import SaveEachEpoch, TensorBoardScalars
+from tfp_glow.app.generation import mean_bits_per_dim
+from tfp_glow.app.pictures import draw_curves, draw_pictures
+from tfp_glow.app.plots import require_matplotlib
+from tfp_glow.app.settings import Settings
 from tfp_glow.data import ImageData, load_images
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.export import export_saved_model
 from tfp_glow.files import replacing
-from tfp_glow.generation import mean_bits_per_dim
 from tfp_glow.model import FlowModel
-from tfp_glow.pictures import draw_curves, draw_pictures
-from tfp_glow.plots import require_matplotlib
-from tfp_glow.settings import Settings
 
 __all__ = ["Run", "load_model"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import Chain, ClassConditional
-from tfp_glow.checks import check_positive_int
+from tfp_glow.core.checks import check_positive_int
 from tfp_glow.flow import Flow, standard_normal
 
 __all__ = [

@@ -8,10 +8,10 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow import plots
+from tfp_glow.app import plots
+from tfp_glow.app.generation import interpolate_images, reconstruct, sample_images
 from tfp_glow.data import ImageData
 from tfp_glow.dequantization import Dequantized
-from tfp_glow.generation import interpolate_images, reconstruct, sample_images
 
 __all__ = ["draw_curves", "draw_pictures", "image_pairs"]
 

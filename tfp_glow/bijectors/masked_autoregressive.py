@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
-from tfp_glow.bijectors.base import FlowBijector, broadcast_batch
-from tfp_glow.bijectors.laws import Law, check_parameters, get_law
-from tfp_glow.shapes import with_one_batch_dimension
+from tfp_glow.core.bijector import FlowBijector, broadcast_batch
+from tfp_glow.core.shapes import with_one_batch_dimension
+from tfp_glow.laws.elementwise import Law, check_parameters, get_law
 
 __all__ = ["MaskedAutoregressive"]
 

@@ -9,7 +9,7 @@ import os
 import pathlib
 import re
 
-from tfp_glow.checks import check_choice, check_positive_int
+from tfp_glow.core.checks import check_choice, check_positive_int
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.flows import RECIPES
 from tfp_glow.model import FlowModel

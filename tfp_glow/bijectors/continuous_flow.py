@@ -9,12 +9,12 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.bijectors.base import Direction
-from tfp_glow.bijectors.log_det_estimators import LARGEST_EXACT, value_and_jacobian
-from tfp_glow.bijectors.noise import NoisyBijector, noise_like
-from tfp_glow.bijectors.penalties import add_penalty, penalties_wanted
-from tfp_glow.checks import check_choice
-from tfp_glow.shapes import split_condition, with_one_batch_dimension
+from tfp_glow.core.bijector import Direction
+from tfp_glow.core.checks import check_choice
+from tfp_glow.core.noise import NoisyBijector, noise_like
+from tfp_glow.core.penalties import add_penalty, penalties_wanted
+from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
+from tfp_glow.solvers.log_det_estimators import LARGEST_EXACT, value_and_jacobian
 
 __all__ = ["ContinuousFlow"]
 

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from tfp_glow.bijectors import ActNorm, Chain, FlowBijector, MaskedAutoregressive
-from tfp_glow.bijectors.laws import get_law
-from tfp_glow.checks import check_choice, check_positive_int
+from tfp_glow.core.checks import check_choice, check_positive_int
 from tfp_glow.flow import Flow
-from tfp_glow.flows.parts import (
+from tfp_glow.flows.ingredients import (
     EventShape,
     condition_size_of,
     event_size,
@@ -17,6 +16,7 @@ from tfp_glow.flows.parts import (
     vector_flow,
 )
 from tfp_glow.flows.recipe import recipe
+from tfp_glow.laws.elementwise import get_law
 from tfp_glow.networks import MADE
 
 __all__ = ["Order", "autoregressive_flow", "autoregressive_prior"]

@@ -1,0 +1,1 @@
+"""The command line `tfp-glow`; nothing else imports it."""

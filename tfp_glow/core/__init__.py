@@ -1,0 +1,1 @@
+"""What makes a bijector work: the contract, one pass, modes, state, gradients without storage."""

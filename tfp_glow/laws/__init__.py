@@ -1,0 +1,1 @@
+"""Coupling laws, and the masks that tell what a coupling transforms."""

@@ -1,0 +1,1 @@
+"""Log-determinants by estimates, fixed points and roots."""

@@ -56,7 +56,7 @@ def realnvp_mnist(figure: str, options: argparse.Namespace) -> dict:
 def maf_mnist(figure: str, options: argparse.Namespace) -> dict:
     """MAF of five layers in nats of logit space, on the first 50,000 images."""
     train, test = _mnist(options.data)
-    flow = flows.maf(784, steps=5, hidden_units=(1024,), coupling="affine_exp", seed=SEED)
+    flow = flows.maf(784, steps=5, hidden_units=(1024,), law="affine_exp", seed=SEED)
     return _image_row(figure, flow, train[:50000], test, _logit, options, learning_rate=5e-4)
 
 

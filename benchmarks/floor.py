@@ -68,7 +68,7 @@ def _networks_step(*, steps: int, width: int, batch: int) -> Callable:
     networks, inputs = [], []
     for *positions, channels in level_shapes() * steps:
         shape = (*positions, channels // 2)
-        networks.append(GlowNetwork(channels, hidden_channels=width, input_shape=shape))
+        networks.append(GlowNetwork(channels, hidden_channels=width, inputs=shape))
         inputs.append(tf.random.normal((batch, *shape)))
     variables = [v for network in networks for v in network.trainable_variables]
     optimizer = keras.optimizers.Adamax(LEARNING_RATE)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from benchmarks.common import IMAGE_SHAPE, LEVELS
 from tfp_glow import Flow, flows
-from tfp_glow.networks.lowering import Backend, lower_for
+from tfp_glow.core.modes import Backend, lower_for
 
 __all__ = ["LEARNING_RATE", "Program", "adamax", "bits_per_dim", "export", "glow", "train_step"]
 

@@ -23,7 +23,7 @@ FLOWS: dict[str, Callable[[], Flow]] = {
     "RealNVP": lambda: flows.realnvp(FEATURES, steps=3, **OPTIONS),
     "MAF": lambda: flows.maf(FEATURES, steps=5, **OPTIONS),
     "coupling spline": lambda: flows.coupling_spline(FEATURES, steps=4, **OPTIONS),
-    "spline MAF": lambda: flows.maf(FEATURES, steps=2, coupling="spline", **OPTIONS),
+    "spline MAF": lambda: flows.maf(FEATURES, steps=2, law="spline", **OPTIONS),
 }
 
 

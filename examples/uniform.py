@@ -38,7 +38,7 @@ def main() -> None:
 
 def cdf_flow() -> Flow:
     """A spline MAF whose normal latents go through the normal distribution function."""
-    maf = flows.maf(2, steps=3, hidden_units=(128, 128), coupling="spline", seed=0)
+    maf = flows.maf(2, steps=3, hidden_units=(128, 128), law="spline", seed=0)
     to_uniform = tfb.Invert(tfb.NormalCDF())
     uniform = tfd.Sample(tfd.Uniform(0.0, 1.0), 2)
     return Flow(uniform, Chain([maf.bijector, to_uniform]))

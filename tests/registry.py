@@ -5,6 +5,7 @@ A new bijector gets one entry here and nothing else; `test_contract.py` fails wi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -40,12 +41,20 @@ class Entry:
 
 def mlp(channels: int, size: int, dtype: str, **kwargs) -> MLP:
     return MLP(
-        channels, hidden_units=(8,), activation="tanh", input_shape=(size,), dtype=dtype, **kwargs
+        channels, hidden_units=(8,), activation="tanh", inputs=(size,), dtype=dtype, **kwargs
     )
 
 
+def factory(dtype: str):
+    return functools.partial(MLP, hidden_units=(8,), activation="tanh", seed=0, dtype=dtype)
+
+
+def amortized(dtype: str) -> dict:
+    return {"network": factory(dtype), "condition_shape": (3,)}
+
+
 def conv(channels: int, shape: tuple[int, int, int], dtype: str) -> GlowNetwork:
-    return GlowNetwork(channels, hidden_channels=4, input_shape=shape, seed=0, dtype=dtype)
+    return GlowNetwork(channels, hidden_channels=4, inputs=shape, seed=0, dtype=dtype)
 
 
 def vector_step(dtype: str, **kwargs) -> tgb.GlowStep:
@@ -81,14 +90,14 @@ def coupling(law, dtype: str, *, size: int = 5, mask="first_half", **kwargs) -> 
 
 
 def checkerboard(mask: str, dtype: str) -> tgb.Coupling:
-    network = ResNet(2, hidden_channels=4, blocks=1, input_shape=(2, 3, 1), seed=0, dtype=dtype)
+    network = ResNet(2, hidden_channels=4, blocks=1, inputs=(2, 3, 1), seed=0, dtype=dtype)
     return tgb.Coupling(network, law="affine_exp", mask=mask, event_ndims=3, dtype=dtype)
 
 
 def autoregressive(dtype: str, law="affine_exp", **kwargs) -> tgb.MaskedAutoregressive:
     network = MADE(
         4,
-        parameters=get_law(law).parameters_per_channel,
+        outputs=4 * get_law(law).parameters_per_channel,
         hidden_units=(8, 8),
         activation="tanh",
         condition_size=3 if "condition_shape" in kwargs else None,
@@ -143,6 +152,14 @@ REGISTRY: dict[str, Entry] = {
     "Coupling-affine_exp": Entry(tgb.Coupling, lambda d: coupling("affine_exp", d), (5,)),
     "Coupling-condition": Entry(
         tgb.Coupling, lambda d: coupling("affine", d, condition_shape=(3,)), (5,), features
+    ),
+    "Coupling-factory": Entry(
+        tgb.Coupling,
+        lambda d: tgb.Coupling(
+            factory(d), mask="odd", event_shape=5, condition_shape=(3,), dtype=d
+        ),
+        (5,),
+        features,
     ),
     "Coupling-image": Entry(
         tgb.Coupling,
@@ -210,6 +227,16 @@ REGISTRY: dict[str, Entry] = {
     "MaskedAutoregressive-condition": Entry(
         tgb.MaskedAutoregressive, lambda d: autoregressive(d, condition_shape=(3,)), (4,), features
     ),
+    "MaskedAutoregressive-factory": Entry(
+        tgb.MaskedAutoregressive,
+        lambda d: tgb.MaskedAutoregressive(
+            functools.partial(MADE, hidden_units=(8,), activation="tanh", seed=0, dtype=d),
+            law="spline",
+            event_shape=3,
+            dtype=d,
+        ),
+        (3,),
+    ),
     "MaskedAutoregressive-spline": Entry(
         tgb.MaskedAutoregressive, lambda d: autoregressive(d, law="spline"), (4,)
     ),
@@ -218,7 +245,13 @@ REGISTRY: dict[str, Entry] = {
         tgb.MultiScale, lambda d: multiscale(d, num_classes=3), (4, 4, 1), classes
     ),
     "Planar": Entry(tgb.Planar, lambda d: tgb.Planar(3, seed=0, dtype=d), (3,)),
+    "Planar-condition": Entry(
+        tgb.Planar, lambda d: tgb.Planar(3, seed=0, dtype=d, **amortized(d)), (3,), features
+    ),
     "Radial": Entry(tgb.Radial, lambda d: tgb.Radial(3, seed=0, dtype=d), (3,)),
+    "Radial-condition": Entry(
+        tgb.Radial, lambda d: tgb.Radial(3, seed=0, dtype=d, **amortized(d)), (3,), features
+    ),
     "Recompute": Entry(tgb.Recompute, lambda d: tgb.Recompute(vector_step(d)), (4,)),
     "Recompute-condition": Entry(
         tgb.Recompute,
@@ -250,6 +283,12 @@ REGISTRY: dict[str, Entry] = {
     "ResidualBlock-image": Entry(tgb.ResidualBlock, image_residual, (2, 2, 1)),
     "Squeeze": Entry(tgb.Squeeze, lambda d: tgb.Squeeze(2), (4, 2, 3)),
     "Squeeze-3": Entry(tgb.Squeeze, lambda d: tgb.Squeeze(3), (3, 6, 1)),
+    "Sylvester-condition": Entry(
+        tgb.Sylvester,
+        lambda d: tgb.Sylvester(3, directions=2, seed=0, dtype=d, **amortized(d)),
+        (3,),
+        features,
+    ),
     "Sylvester-householder": Entry(
         tgb.Sylvester,
         lambda d: tgb.Sylvester(3, basis="householder", seed=0, dtype=d),

@@ -1,5 +1,6 @@
 """Autoregressive flows: sparsity, evaluations, agreement with TFP."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -69,13 +70,14 @@ def randomize_weights(network) -> None:
         weight.assign(normal(weight.shape, "float32", seed=index))
 
 
-class Counted:
+class Counted(keras.layers.Layer):
     """A network that counts its evaluations."""
 
     def __init__(self, network):
-        self.network, self.calls = network, 0
+        super().__init__(dtype=network.dtype)
+        self.network, self.calls, self.built = network, 0, True
 
-    def __call__(self, x):
+    def call(self, x):
         self.calls += 1
         return self.network(x)
 
@@ -143,7 +145,7 @@ def test_an_autoregressive_prior_starts_as_the_flow_and_shares_its_variables():
 @pytest.mark.parametrize(
     ("build", "error", "message"),
     [
-        (lambda: MADE(0), ValueError, "size must be at least 1"),
+        (lambda: MADE(0), ValueError, "inputs must be at least 1"),
         (lambda: MADE(2, hidden_units=()), ValueError, "hidden_units must hold"),
         (lambda: MADE(2, hidden_units=(4, 0)), ValueError, r"hidden_units\[1\]"),
         (lambda: MADE(2, hidden_units=(4, 8), residual=True), ValueError, "must all be equal"),

@@ -41,9 +41,9 @@ def batch_normalized_step() -> tgb.Coupling:
         (lambda: tgb.MultiScale([tgb.Squeeze()], (3, 4, 1)), ValueError, "height 3"),
         (lambda: tgb.Repeat(lambda: tgb.ActNorm(2), 0), ValueError, "depth"),
         (lambda: tgb.Repeat(lambda: tfb.Exp(), 2), TypeError, "make_step must return"),
-        (lambda: tg.networks.MLP(0, input_shape=(2,)), ValueError, "channels"),
+        (lambda: tg.networks.MLP(0, inputs=(2,)), ValueError, "outputs"),
         (
-            lambda: tg.networks.GlowNetwork(2, hidden_channels=0, input_shape=(2, 2, 1)),
+            lambda: tg.networks.GlowNetwork(2, hidden_channels=0, inputs=(2, 2, 1)),
             ValueError,
             "hidden_channels must be at least 1",
         ),
@@ -99,7 +99,7 @@ def test_repeat_refuses_state_that_changes_in_training():
 
 def test_conditions_of_parts_must_agree():
     def coupling(size):
-        network = tg.networks.MLP(4, input_shape=(2,), condition_size=size)
+        network = tg.networks.MLP(4, inputs=(2,), condition_size=size)
         return tgb.Coupling(network, condition_shape=(size,))
 
     with pytest.raises(ValueError, match=r"\[\(2,\), \(3,\)\]"):

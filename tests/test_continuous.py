@@ -12,7 +12,7 @@ import tfp_glow as tg
 from tests.helpers import normal, randomize
 from tfp_glow import bijectors as tgb
 from tfp_glow import flows
-from tfp_glow.core.noise import draw
+from tfp_glow.core.modes import draw
 from tfp_glow.networks import MLP
 
 MATRIX = np.array([[0.5, -0.3], [0.8, 0.2]])
@@ -38,7 +38,7 @@ def network() -> MLP:
         2,
         hidden_units=(8,),
         activation="tanh",
-        input_shape=(2,),
+        inputs=(2,),
         condition_size=1,
         seed=0,
         dtype="float64",
@@ -152,7 +152,7 @@ def test_penalties_are_part_of_the_training_loss_alone():
 @pytest.mark.slow
 def test_a_penalty_cannot_leave_a_loop():
     def make_step():
-        network = MLP(2, hidden_units=(4,), activation="tanh", input_shape=(2,), condition_size=1)
+        network = MLP(2, hidden_units=(4,), activation="tanh", inputs=(2,), condition_size=1)
         return tgb.ContinuousFlow(network, kinetic=1.0, tolerance=1e-3)
 
     def penalties_of(repeat):
@@ -175,7 +175,7 @@ def test_in_a_loop_every_field_has_its_gradient():
             2,
             hidden_units=(4,),
             activation="tanh",
-            input_shape=(2,),
+            inputs=(2,),
             condition_size=1,
             dtype="float64",
         )

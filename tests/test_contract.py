@@ -116,16 +116,20 @@ def test_dynamic_batch_in_tf_function(case, jit_compile):
 
 @pytest.mark.slow
 def test_float32_agrees_with_float64(case, request):
-    name = request.node.callspec.params["case"]
-    single = Case(name, "float32")
-    kwargs = {k: _as_float32(v) for k, v in case.kwargs((3,)).items()}
-    # The two have parameters of their own; only the precision of a round trip compares.
-    z = single.latents((3,))
-    x, fldj = single.bijector.forward_and_log_det(z, **kwargs)
-    z_again, ildj = single.bijector.inverse_and_log_det(tf.identity(x), **kwargs)
-    assert x.dtype == fldj.dtype == tf.float32
-    np.testing.assert_allclose(z_again, z, atol=2e-4)
-    np.testing.assert_allclose(fldj, -ildj, atol=2e-4, rtol=1e-4)
+    """The same parameters and inputs in both."""
+    single = Case(request.node.callspec.params["case"], "float32")
+    pairs = zip(single.bijector.keras_variables, case.bijector.keras_variables, strict=True)
+    for variable, exact in pairs:
+        variable.assign(tf.cast(exact, variable.dtype))
+    kwargs, z = case.kwargs((3,)), case.latents((3,))
+    exact = (*case.bijector.forward_and_log_det(z, **kwargs), z)
+    kwargs = {k: _as_float32(v) for k, v in kwargs.items()}
+    x, fldj = single.bijector.forward_and_log_det(_as_float32(z), **kwargs)
+    z_again, ildj = single.bijector.inverse_and_log_det(_as_float32(exact[0]), **kwargs)
+    assert x.dtype == fldj.dtype == z_again.dtype == ildj.dtype == tf.float32
+    for rounded, value in zip((x, fldj, z_again), exact, strict=True):
+        np.testing.assert_allclose(rounded, value, atol=2e-4, rtol=1e-4)
+    np.testing.assert_allclose(ildj, -exact[1], atol=2e-4, rtol=1e-4)
 
 
 def _as_float32(value):

@@ -71,7 +71,7 @@ def test_classes_change_the_density(flow):
         ({"levels": 0}, "levels"),
         ({"steps": 0}, "steps"),
         ({"hidden_channels": -1}, "hidden_channels"),
-        ({"coupling": "cubic"}, "law must be one of.*'cubic'"),
+        ({"law": "cubic"}, "law must be one of.*'cubic'"),
         ({"conv": "qr"}, "parameterization"),
         ({"prior": "flat"}, "prior"),
         ({"prior": "standard", "num_classes": 3}, "num_classes needs prior='learned'"),
@@ -88,8 +88,8 @@ def test_glow_names_bad_arguments(arguments, message):
 @pytest.mark.parametrize(
     "options",
     [
-        {"coupling": "additive", "conv": "plain", "prior": "standard"},
-        {"factor_out": 0.25, "coupling": "affine_exp", "dtype": "float64"},
+        {"law": "additive", "conv": "plain", "prior": "standard"},
+        {"factor_out": 0.25, "law": "affine_exp", "dtype": "float64"},
         {"unroll": True, "levels": 1},
     ],
 )
@@ -156,7 +156,7 @@ def test_nan_is_reported_not_dropped(flow):
 
 
 def test_feature_conditions_of_the_wrong_size_are_named():
-    network = tg.networks.MLP(4, hidden_units=(4,), input_shape=(2,), condition_size=3)
+    network = tg.networks.MLP(4, hidden_units=(4,), inputs=(2,), condition_size=3)
     b = tgb.Coupling(network, condition_shape=(3,))
     with pytest.raises(ValueError, match=r"\[\.\.\., 3\]. Received: shape \(5, 2\)"):
         b.forward(tf.zeros([5, 4]), condition=tf.zeros([5, 2]))
@@ -267,8 +267,8 @@ def test_interpolation_ends_at_its_images(flow):
 def test_networks_take_any_leading_dimensions_and_a_condition(batch):
     # Seeded: of four rectified units all can be dead at one example.
     options = {"condition_size": 2, "seed": 0}
-    conv = tg.networks.GlowNetwork(5, hidden_channels=4, input_shape=(2, 2, 3), **options)
-    mlp = tg.networks.MLP(5, hidden_units=(4,), input_shape=(3,), **options)
+    conv = tg.networks.GlowNetwork(5, hidden_channels=4, inputs=(2, 2, 3), **options)
+    mlp = tg.networks.MLP(5, hidden_units=(4,), inputs=(3,), **options)
     condition = normal([*batch, 2], "float32")
     for network, shape in ((conv, (2, 2, 3)), (mlp, (3,))):
         for variable in network.trainable_variables:
@@ -280,7 +280,7 @@ def test_networks_take_any_leading_dimensions_and_a_condition(batch):
 
 
 def test_glow_network_starts_as_published():
-    network = tg.networks.GlowNetwork(6, hidden_channels=64, input_shape=(8, 8, 16), seed=0)
+    network = tg.networks.GlowNetwork(6, hidden_channels=64, inputs=(8, 8, 16), seed=0)
     np.testing.assert_array_equal(network(normal([2, 8, 8, 16], "float32")), tf.zeros([2, 8, 8, 6]))
     for layer in (network.first, network.second):
         np.testing.assert_allclose(np.std(layer.kernel), 0.05, rtol=0.05)

@@ -15,7 +15,7 @@ def deep_flow(unroll: bool) -> tgb.Repeat:
     seeds = iter(range(12))
 
     def make_step():
-        network = GlowNetwork(4, hidden_channels=4, input_shape=(2, 2, 2), seed=next(seeds))
+        network = GlowNetwork(4, hidden_channels=4, inputs=(2, 2, 2), seed=next(seeds))
         return tgb.GlowStep(4, network, seed=next(seeds))
 
     return tgb.Repeat(make_step, 6, unroll=unroll)
@@ -44,9 +44,9 @@ def test_every_step_of_a_deep_flow_is_normalized(deep):
         np.testing.assert_allclose(mean, tf.zeros(4), atol=1e-5)
         np.testing.assert_allclose(tf.sqrt(variance), tf.ones(4), atol=1e-4)
         slices = [v[index] for v in deep.keras_variables]
-        mapping = list(zip(deep._step.keras_variables, slices, strict=True))
+        mapping = list(zip(deep._stack.template.keras_variables, slices, strict=True))
         with keras.StatelessScope(mapping):
-            h = deep._step.inverse_and_log_det(h)[0]
+            h = deep._stack.template.inverse_and_log_det(h)[0]
     np.testing.assert_allclose(h, z, atol=1e-4)
 
 
@@ -58,7 +58,7 @@ def test_a_second_initialization_is_refused_unless_forced(deep):
 
 
 def test_hidden_layers_of_the_network_are_normalized():
-    network = GlowNetwork(2, hidden_channels=8, input_shape=(4, 4, 3), seed=0)
+    network = GlowNetwork(2, hidden_channels=8, inputs=(4, 4, 3), seed=0)
     x = 5.0 + normal([32, 4, 4, 3], "float32")
     assert not any(np.all(flag) for flag in network.initialized_flags)
     network.initialize(x)
@@ -87,7 +87,7 @@ def test_nan_data_and_graph_mode_are_refused():
 def test_it_survives_a_checkpoint(deep, tmp_path):
     deep.initialize(X)
     path = tf.train.Checkpoint(flow=deep).write(str(tmp_path / "checkpoint"))
-    other = deep_flow(deep._unroll)
+    other = deep_flow(deep._stack.unroll)
     status = tf.train.Checkpoint(flow=other).read(path)
     status.assert_consumed()
     assert other.initialized

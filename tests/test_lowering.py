@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers import normal
-from tfp_glow.networks.lowering import convolve, lower_for
+from tfp_glow.core.modes import lower_for
+from tfp_glow.networks.lowering import convolve
 
 
 @pytest.mark.parametrize("backend", ["cpu", "cpu_xla", "accelerator"])

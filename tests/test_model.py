@@ -24,7 +24,7 @@ def image_model(num_classes: int | None = 3) -> tg.FlowModel:
 
 
 def vector_model(law: str = "affine") -> tg.FlowModel:
-    network = tg.networks.MLP(4, hidden_units=(8,), input_shape=(2,), seed=0)
+    network = tg.networks.MLP(4, hidden_units=(8,), inputs=(2,), seed=0)
     bijector = tgb.Chain([tgb.ActNorm(4), tgb.Coupling(network, law=law)])
     return tg.FlowModel(tg.Flow(tg.standard_normal(4), bijector))
 

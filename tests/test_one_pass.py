@@ -23,7 +23,7 @@ class Counting(keras.layers.Layer):
 
     def __init__(self):
         super().__init__()
-        self.network = GlowNetwork(2, hidden_channels=4, input_shape=(2, 2, 1), seed=0)
+        self.network = GlowNetwork(2, hidden_channels=4, inputs=(2, 2, 1), seed=0)
         self.built = True
         self.calls = 0
 
@@ -127,7 +127,7 @@ def test_traced_graphs_are_freed(coupling):
 
 
 def test_another_condition_gives_another_log_det():
-    network = tg.networks.MLP(4, hidden_units=(4,), input_shape=(2,), condition_size=1)
+    network = tg.networks.MLP(4, hidden_units=(4,), inputs=(2,), condition_size=1)
     b = tgb.Coupling(network, condition_shape=(1,))
     randomize(b)
     x, first, second = normal([3, 4], "float32"), tf.zeros([3, 1]), tf.ones([3, 1])

@@ -20,7 +20,7 @@ class Cubic(FlowBijector):
     """A hand-written step with no cheap gradient: x = sinh(scale * z)."""
 
     def __init__(self, dtype: str):
-        super().__init__(forward_min_event_ndims=1, dtype=dtype, parameters=dict(locals()))
+        super().__init__(forward_min_event_ndims=1, dtype=dtype)
         self.scale = self.add_variable(np.ones(4), name="scale")
 
     def _forward_and_log_det(self, z, condition=None):
@@ -34,12 +34,12 @@ class Cubic(FlowBijector):
 
 
 def glow_step(dtype: str) -> tgb.GlowStep:
-    network = GlowNetwork(4, hidden_channels=4, input_shape=(2, 2, 2), seed=0, dtype=dtype)
+    network = GlowNetwork(4, hidden_channels=4, inputs=(2, 2, 2), seed=0, dtype=dtype)
     return tgb.GlowStep(4, network, seed=0, dtype=dtype)
 
 
 def conditional_step(dtype: str) -> tgb.GlowStep:
-    network = MLP(4, hidden_units=(6,), input_shape=(2,), condition_size=3, seed=0, dtype=dtype)
+    network = MLP(4, hidden_units=(6,), inputs=(2,), condition_size=3, seed=0, dtype=dtype)
     options = {"event_ndims": 1, "condition_shape": (3,), "seed": 0, "dtype": dtype}
     return tgb.GlowStep(4, network, **options)
 
@@ -132,7 +132,7 @@ def test_modes_agree_after_training_at_depth_64(dtype, tolerance):
 
 
 def vector_step(dtype: str) -> tgb.GlowStep:
-    network = MLP(4, hidden_units=(8,), input_shape=(2,), seed=0, dtype=dtype)
+    network = MLP(4, hidden_units=(8,), inputs=(2,), seed=0, dtype=dtype)
     return tgb.GlowStep(4, network, event_ndims=1, seed=0, dtype=dtype)
 
 
@@ -217,7 +217,7 @@ def test_reversible_gradients_compile_under_xla_with_a_dynamic_batch():
 
 
 def half_precision_step() -> tgb.GlowStep:
-    options = {"hidden_channels": 4, "input_shape": (2, 2, 2), "seed": 0}
+    options = {"hidden_channels": 4, "inputs": (2, 2, 2), "seed": 0}
     return tgb.GlowStep(4, GlowNetwork(4, dtype="mixed_bfloat16", **options), seed=0)
 
 

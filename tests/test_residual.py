@@ -10,6 +10,7 @@ from tests.helpers import normal, randomize
 from tfp_glow import bijectors as tgb
 from tfp_glow import flows
 from tfp_glow.app.generation import estimates_deviation, mean_bits_per_dim
+from tfp_glow.core.modes import evaluation
 from tfp_glow.networks import (
     LipschitzConv2D,
     LipschitzConvNetwork,
@@ -22,7 +23,6 @@ from tfp_glow.solvers.log_det_estimators import (
     Exact,
     PowerSeries,
     RussianRoulette,
-    evaluation,
 )
 
 X = normal((4, 3), seed=5)

@@ -1,13 +1,12 @@
 """Normalizing flows for TensorFlow Probability that train with Keras 3."""
 
-from tfp_glow import bijectors, flows, networks
-from tfp_glow.core.penalties import collected_penalties
+from tfp_glow import bijectors, flows, laws, networks
+from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.export import export_saved_model
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.latents import interpolate, join_levels, split_levels
 from tfp_glow.model import FlowModel
-from tfp_glow.solvers.log_det_estimators import evaluation
 from tfp_glow.tracking import Tracked
 
 __all__ = [
@@ -22,6 +21,7 @@ __all__ = [
     "flows",
     "interpolate",
     "join_levels",
+    "laws",
     "networks",
     "split_levels",
     "standard_normal",

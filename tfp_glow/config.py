@@ -6,6 +6,9 @@ this package, and classes registered with Keras; it never runs code out of the f
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Container
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -19,10 +22,12 @@ __all__ = ["from_config", "to_config"]
 
 _NAMESPACES = {
     "tfp_glow": {"Flow": Flow, "Dequantized": Dequantized},
-    "tfp_glow.bijectors": vars(bijectors),
+    "tfp_glow.bijectors": {name: getattr(bijectors, name) for name in bijectors.__all__},
     "tfp.bijectors": vars(tfp.bijectors),
     "tfp.distributions": vars(tfp.distributions),
 }
+# Arguments of version 0.1.0, in files that it saved, and what has taken their place.
+_OLD_NAMES = {"coupling": "law", "validate_args": None}
 _SCALARS = (type(None), bool, int, float, str)
 
 
@@ -70,10 +75,18 @@ def from_config(config):
         return np.asarray(config["array"], config["dtype"])
     if "keras" in config:
         return _built_keras_layer(config["keras"])
-    arguments = {name: from_config(value) for name, value in config["arguments"].items()}
     if "recipe" in config:
-        return _known(flows.RECIPES, config["recipe"], "recipe")(**arguments)
-    return _class_named(config["class"])(**arguments)
+        build = _known(flows.RECIPES, config["recipe"], "recipe")
+    else:
+        build = _constructor_named(config["class"])
+    arguments = {name: from_config(value) for name, value in config["arguments"].items()}
+    return build(**_renamed(arguments, inspect.signature(build).parameters))
+
+
+def _renamed(arguments: dict, accepted: Container[str]) -> dict:
+    """Arguments as they are called now, without those that there are no more."""
+    names = {name: name if name in accepted else _OLD_NAMES.get(name, name) for name in arguments}
+    return {names[name]: value for name, value in arguments.items() if names[name] is not None}
 
 
 def _recipe_config(recipe: dict, path: str) -> dict:
@@ -109,18 +122,18 @@ def _class_name(cls: type, path: str) -> str:
     )
 
 
-def _class_named(name: str) -> type:
+def _constructor_named(name: str) -> Callable:
     namespace, _, public = name.partition(">")
     if namespace == "keras":
         cls = keras.saving.get_registered_object(public)
         if cls is None:
             raise ValueError(f"The class {public!r} is not registered with Keras here.")
         return cls
-    names = _known(_NAMESPACES, namespace, "namespace")
-    cls = _known(names, public, "class")
-    if not isinstance(cls, type):
+    found = _known(_known(_NAMESPACES, namespace, "namespace"), public, "class")
+    # Of ours, functions stand for classes too.
+    if not isinstance(found, type) and namespace != "tfp_glow.bijectors":
         raise ValueError(f"The configuration names {name!r}, which is no class.")
-    return cls
+    return found
 
 
 def _known(names: dict, name: str, what: str):

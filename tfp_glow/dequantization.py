@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.core.bijector import condition_kwargs
 from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.flow import stateless_seed
 
 __all__ = ["Dequantized"]

@@ -7,21 +7,16 @@ import os
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.core.bijector import condition_kwargs
+from tfp_glow.core.modes import evaluation
+from tfp_glow.core.passes import FORWARD, INVERSE, condition_kwargs
 from tfp_glow.files import replacing
-from tfp_glow.solvers.log_det_estimators import evaluation
 
 __all__ = ["export_saved_model"]
 
 tfd = tfp.distributions
 
 
-def export_saved_model(
-    distribution: tfd.Distribution,
-    path: str | os.PathLike,
-    *,
-    condition_dtype: str | None = None,
-) -> None:
+def export_saved_model(distribution: tfd.Distribution, path: str | os.PathLike) -> None:
     """Writes a SavedModel that TensorFlow alone loads and runs.
 
     | signature | inputs | output |
@@ -31,7 +26,8 @@ def export_saved_model(
     | `encode` | `x` | `z` `[batch, *latent]` |
     | `decode` | `z` | `x` |
 
-    Each also takes `condition` where the flow takes one; for `sample` it is `[num_samples, ...]`.
+    Each also takes `condition` where the flow takes one, int32 class ids or float32 features; for
+    `sample` it is `[num_samples, ...]`.
     `Dequantized` is exported with integers as `x`, its flow's `encode` and `decode` with real
     numbers. A distribution without a bijector has `log_prob` and `sample` alone, and one that
     is no `Flow` samples at temperature 1 only.
@@ -39,8 +35,6 @@ def export_saved_model(
     Args:
       distribution: A `Flow`, `Dequantized` or any TFP distribution.
       path: Folder to write; it must not exist.
-      condition_dtype: dtype of the condition; int32 for class ids and float32 for features when
-        omitted.
 
     Raises:
       ValueError: If `path` exists.
@@ -57,7 +51,7 @@ def export_saved_model(
         raise TypeError(f"distribution must be a TFP distribution. Received: {distribution!r}.")
     if os.path.exists(path):
         raise ValueError(f"path must not exist yet. Received: {str(path)!r}, which does.")
-    module = _Exported(distribution, condition_dtype)
+    module = _Exported(distribution)
     with replacing(path) as temporary:
         tf.saved_model.save(module, str(temporary), signatures=module.signatures())
 
@@ -65,7 +59,7 @@ def export_saved_model(
 class _Exported(tf.Module):
     """The four functions with their input signatures."""
 
-    def __init__(self, distribution: tfd.Distribution, condition_dtype: str | None):
+    def __init__(self, distribution: tfd.Distribution):
         super().__init__()
         self._distribution = distribution
         self._flow = getattr(distribution, "flow", distribution)
@@ -73,7 +67,7 @@ class _Exported(tf.Module):
         shape = getattr(distribution, "condition_shape", None)
         self._condition = []
         if shape is not None:
-            dtype = condition_dtype or ("float32" if shape else "int32")
+            dtype = "float32" if shape else "int32"
             self._condition = [tf.TensorSpec([None, *shape], dtype, name="condition")]
 
     def signatures(self) -> dict:
@@ -109,10 +103,10 @@ class _Exported(tf.Module):
         return {"x": self._distribution.sample(num_samples, seed=seed, **kwargs)}
 
     def _encode(self, x, condition=None):
-        return {"z": self._flow.bijector.inverse(x, **condition_kwargs(condition))}
+        return {"z": INVERSE(self._flow.bijector, x, condition)[0]}
 
     def _decode(self, z, condition=None):
-        return {"x": self._flow.bijector.forward(z, **condition_kwargs(condition))}
+        return {"x": FORWARD(self._flow.bijector, z, condition)[0]}
 
 
 def _batch_of(shape, dtype, name: str) -> tf.TensorSpec:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tensorflow as tf
 import tensorflow_probability as tfp
-from tensorflow_probability.python.distributions import transformed_distribution
 
-from tfp_glow.core.bijector import FlowBijector, condition_kwargs
+from tfp_glow.bijectors import Chain
+from tfp_glow.core.bijector import FlowBijector
 from tfp_glow.core.checks import check_positive_int
-from tfp_glow.core.noise import draw
+from tfp_glow.core.compat import TransformedDistribution, untracked
+from tfp_glow.core.modes import draw
+from tfp_glow.core.passes import INVERSE, condition_kwargs
 
 __all__ = ["Flow", "standard_normal", "stateless_seed"]
 
@@ -16,9 +18,7 @@ tfb = tfp.bijectors
 tfd = tfp.distributions
 
 
-# TFP returns this class, too, for every bijector that is no CompositeTensor; its public twin
-# would hide the variables of Keras networks.
-class Flow(transformed_distribution._TransformedDistribution):
+class Flow(TransformedDistribution):
     """The distribution of x = bijector.forward(z) with z drawn from a base distribution.
 
         log p(x) = log p(z) + log|det dz/dx|,   z = bijector.inverse(x)     in nats
@@ -29,7 +29,6 @@ class Flow(transformed_distribution._TransformedDistribution):
     Args:
       distribution: Base distribution of the latents z.
       bijector: Map from latents to data, of this package or of TFP.
-      validate_args: As in TFP.
       name: Name of the distribution.
 
     Raises:
@@ -48,7 +47,6 @@ class Flow(transformed_distribution._TransformedDistribution):
         distribution: tfd.Distribution,
         bijector: tfb.Bijector,
         *,
-        validate_args: bool = False,
         name: str | None = None,
     ):
         parameters = dict(locals())
@@ -62,11 +60,13 @@ class Flow(transformed_distribution._TransformedDistribution):
             distribution,
             bijector,
             kwargs_split_fn=_to_bijector,
-            validate_args=validate_args,
             parameters=parameters,
             name=name or "Flow",
         )
         self._recipe = None
+        # Stock bijectors are called through one of ours, whose memory is never out of date.
+        ours = isinstance(bijector, FlowBijector)
+        self._one_pass = bijector if ours else Chain([bijector])
 
     @property
     def recipe(self) -> dict | None:
@@ -75,35 +75,37 @@ class Flow(transformed_distribution._TransformedDistribution):
 
     def remember_recipe(self, name: str, arguments: dict) -> None:
         """Notes how to rebuild this flow; `flows` call it."""
-        self._recipe = self._no_dependency({"name": name, "arguments": arguments})
+        self._recipe = untracked(self, {"name": name, "arguments": arguments})
 
     @property
     def condition_shape(self) -> tuple[int, ...] | None:
         """Event shape of the condition, None where the flow takes none."""
-        return getattr(self.bijector, "condition_shape", None)
+        return self._one_pass.condition_shape
+
+    @property
+    def log_det_is_estimate(self) -> bool:
+        """Whether `log_prob` depends on noise; see `log_prob_moments`."""
+        return self._one_pass.log_det_is_estimate
 
     @property
     def initialized(self) -> bool:
         """Whether data-dependent initialization has run wherever there is one."""
-        return getattr(self.bijector, "initialized", True)
+        return self._one_pass.initialized
 
     def initialize(self, x, condition=None, *, force: bool = False):
         """Sets the data-dependent parameters from a batch and returns its latents.
 
         See `FlowBijector.initialize` for the arguments and errors.
         """
-        x = self._checked_event(x)
-        if isinstance(self.bijector, FlowBijector):
-            return self.bijector.initialize(x, condition, force=force)
-        return self.encode(x, condition)
+        return self._one_pass.initialize(self._checked_event(x), condition, force=force)
 
     def encode(self, x, condition=None):
         """The latents of data: z = bijector.inverse(x)."""
-        return self.bijector.inverse(self._checked_event(x), **condition_kwargs(condition))
+        return self._one_pass.inverse(self._checked_event(x), **condition_kwargs(condition))
 
     def decode(self, z, condition=None):
         """The data of latents: x = bijector.forward(z)."""
-        return self.bijector.forward(z, **condition_kwargs(condition))
+        return self._one_pass.forward(z, **condition_kwargs(condition))
 
     def log_prob_moments(self, x, condition=None, *, draws: int = 16):
         """Mean and variance of `log_prob` over the noise of estimated log-dets.
@@ -151,13 +153,15 @@ class Flow(transformed_distribution._TransformedDistribution):
             raise ValueError(f"temperature must be at least 0. Received: {known}.")
         base = self._maybe_broadcast_distribution_batch_shape()
         z = base.sample(sample_shape, seed=stateless_seed(seed))
-        # The product must not get between the latents and TFP's cache where it changes nothing.
+        # The product must not get between the latents and what is remembered of them in vain.
         if known is None or known != 1.0:
-            z *= tf.cast(temperature, z.dtype)
-        return self.bijector.forward(z, **condition_kwargs(condition))
+            z *= tf.cast(tf.convert_to_tensor(temperature, dtype_hint=z.dtype), z.dtype)
+        return self._one_pass.forward(z, **condition_kwargs(condition))
 
-    def _log_prob(self, x, **kwargs):
-        return super()._log_prob(self._checked_event(x), **kwargs)
+    def _log_prob(self, x, condition=None):
+        z, log_det = self._one_pass._cache.run(INVERSE, self._checked_event(x), condition)
+        log_det = INVERSE.summed(self._one_pass, log_det, self.event_shape.rank)
+        return self.distribution.log_prob(z) + log_det
 
     def _checked_event(self, x):
         x = tf.convert_to_tensor(x, dtype_hint=self.dtype)

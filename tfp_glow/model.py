@@ -11,11 +11,12 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.config import from_config, to_config
-from tfp_glow.core.bijector import FlowBijector, condition_kwargs
-from tfp_glow.core.penalties import collected_penalties
+from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.compat import view
+from tfp_glow.core.modes import collected_penalties, evaluation
+from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.files import replacing
-from tfp_glow.solvers.log_det_estimators import evaluation
 from tfp_glow.tracking import variables_all_tracked
 
 __all__ = ["FlowModel"]
@@ -56,12 +57,7 @@ class FlowModel(keras.Model):
         super().__init__(name=name, dtype="float32", autocast=False)
         self._distribution = distribution
         # Keras variables over the distribution's own: one storage, seen from both sides.
-        self.views = [
-            keras.Variable(
-                v, dtype=v.dtype.name, trainable=v.trainable, autocast=False, name=_flat_name(v)
-            )
-            for v in distribution.variables
-        ]
+        self.views = [view(v) for v in distribution.variables]
         self.bits_per_dim = None
         if isinstance(distribution, Dequantized):
             self.bits_per_dim = keras.metrics.Mean(name="bits_per_dim")
@@ -204,7 +200,3 @@ def _check_weights_reach_the_loss(y, sample_weight) -> None:
 def _condition_as_input(data):
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     return (x if y is None else (x, y)), None, sample_weight
-
-
-def _flat_name(variable: tf.Variable) -> str:
-    return variable.name.split(":")[0].replace("/", "_")

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
-from tensorflow.python.eager.record import VariableWatcher
+
+from tfp_glow.core.compat import VariableWatcher, untracked
 
 __all__ = ["Tracked", "variables_all_tracked"]
 
@@ -51,7 +52,7 @@ class Tracked(tf.Module):
             raise ValueError("networks must name the Keras networks that function uses.")
         for network in networks:
             _check_built(network)
-        self._function = self._no_dependency(function)
+        self._function = untracked(self, function)
         self._weights = [v.value for network in networks for v in network.variables]
 
     def __call__(self, *args, **kwargs):

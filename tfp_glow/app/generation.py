@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.bijector import condition_kwargs
 from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.modes import evaluation
+from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.latents import interpolate
-from tfp_glow.solvers.log_det_estimators import evaluation
 
 __all__ = [
     "estimates_deviation",
@@ -171,7 +171,7 @@ def estimates_deviation(
 
         estimates_deviation(model.distribution, load_images("digits").test)
     """
-    if not getattr(distribution.flow.bijector, "advances", False):
+    if not distribution.flow.log_det_is_estimate:
         return 0.0
     batch = next(iter(batches))
     images, condition = batch if isinstance(batch, tuple) else (batch, None)

@@ -46,41 +46,29 @@ class ActNorm(FlowBijector):
     """
 
     def __init__(self, channels: int, *, dtype: str = "float32", name: str | None = None):
-        parameters = dict(locals())
         check_positive_int(channels, "channels")
         super().__init__(
-            forward_min_event_ndims=1,
-            dtype=dtype,
-            is_constant_jacobian=True,
-            parameters=parameters,
-            name=name,
+            forward_min_event_ndims=1, dtype=dtype, is_constant_jacobian=True, name=name
         )
         self.shift = self.add_variable(np.zeros(channels), name="shift")
         self.log_scale = self.add_variable(np.zeros(channels), name="log_scale")
-        self.flag = self.add_variable(False, name="flag", trainable=False, dtype="bool")
+        self.add_flag()
 
     def _forward_and_log_det(self, z, condition=None):
-        shift, log_scale = self._shift_and_log_scale(z)
-        return z * tf.exp(log_scale) + shift, self.full_log_det(z, tf.reduce_sum(log_scale))
+        check_channels(z, self.shift.shape[0], self.name)
+        log_det = self.full_log_det(z, tf.reduce_sum(self.log_scale))
+        return z * tf.exp(self.log_scale) + self.shift, log_det
 
     def _inverse_and_log_det(self, x, condition=None):
-        shift, log_scale = self._shift_and_log_scale(x)
-        return (x - shift) * tf.exp(-log_scale), self.full_log_det(x, -tf.reduce_sum(log_scale))
-
-    def _shift_and_log_scale(self, value):
-        check_channels(value, self.shift.shape[0], self.name)
-        return tf.convert_to_tensor(self.shift), tf.convert_to_tensor(self.log_scale)
+        check_channels(x, self.shift.shape[0], self.name)
+        log_det = self.full_log_det(x, -tf.reduce_sum(self.log_scale))
+        return (x - self.shift) * tf.exp(-self.log_scale), log_det
 
     def _initialize(self, x, condition=None):
-        check_channels(x, self.shift.shape[0], self.name)
         mean, log_std = mean_and_log_std(x)
         self.shift.assign(mean)
         self.log_scale.assign(log_std)
-        self.flag.assign(True)
         return self._inverse_and_log_det(x)[0]
-
-    def _initialized_flags(self) -> list:
-        return [self.flag]
 
 
 def mean_and_log_std(x):

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import tensorflow_probability as tfp
 
-from tfp_glow.core.bijector import Direction, FlowBijector, broadcast_batch, transform
-from tfp_glow.core.rebuild import Rebuilt, opposite, rebuild_and_differentiate
+from tfp_glow.core.bijector import FlowBijector, initialize_part
+from tfp_glow.core.conditions import common_condition_shape, condition_for
+from tfp_glow.core.passes import FORWARD, INVERSE, Pass, broadcast_batch
+from tfp_glow.core.rebuild import Rebuilt, rebuild_and_differentiate
 
 __all__ = ["Chain"]
 
@@ -25,7 +27,6 @@ class Chain(FlowBijector):
 
     Args:
       bijectors: Bijectors of this package or of TFP; the first is nearest to the data.
-      validate_args: As in TFP.
       name: Name of the bijector.
 
     Raises:
@@ -38,14 +39,7 @@ class Chain(FlowBijector):
         z = chain.initialize(x)
     """
 
-    def __init__(
-        self,
-        bijectors: Sequence[tfb.Bijector],
-        *,
-        validate_args: bool = False,
-        name: str | None = None,
-    ):
-        parameters = dict(locals())
+    def __init__(self, bijectors: Sequence[tfb.Bijector], *, name: str | None = None):
         bijectors = list(bijectors)
         if not bijectors:
             raise ValueError("bijectors must hold at least one bijector. Received: [].")
@@ -62,45 +56,39 @@ class Chain(FlowBijector):
             condition_shape=common_condition_shape(bijectors),
             dtype=next((b.dtype for b in bijectors if b.dtype is not None), None),
             is_constant_jacobian=shapes.is_constant_jacobian,
-            parameters=parameters,
-            validate_args=validate_args,
             name=name,
         )
-        self._shapes = self._no_dependency(shapes)
-        self.track_bijectors(bijectors)
+        self.__dict__["_shapes"] = shapes
+        self._bijectors = bijectors
 
     @property
     def bijectors(self) -> tuple[tfb.Bijector, ...]:
         """The parts, the one nearest to the data first."""
-        return tuple(self._parts)
+        return tuple(self._bijectors)
 
     def _forward_and_log_det(self, z, condition=None):
-        return self._compose("forward", reversed(self._parts), z, condition)
+        return self._compose(FORWARD, reversed(self.bijectors), z, condition)
 
     def _inverse_and_log_det(self, x, condition=None):
-        return self._compose("inverse", self._parts, x, condition)
+        return self._compose(INVERSE, self.bijectors, x, condition)
 
-    def _compose(self, direction: Direction, bijectors, value, condition):
-        event_ndims = getattr(self, f"{direction}_min_event_ndims")
+    def _compose(self, direction: Pass, bijectors, value, condition):
+        event_ndims = direction.min_event_ndims(self)
         total = broadcast_batch(0.0, value, event_ndims)
         for bijector in bijectors:
-            value, log_det = transform(
-                bijector,
-                direction,
-                value,
-                condition_for(bijector, condition),
-                event_ndims=event_ndims,
-            )
+            given = condition_for(bijector, condition)
+            value, log_det = direction(bijector, value, given, event_ndims=event_ndims)
             total += log_det
-            event_ndims = getattr(bijector, f"{direction}_event_ndims")(event_ndims)
+            event_ndims = direction.event_ndims(bijector, event_ndims)
         return value, total
 
-    def _rebuild_and_differentiate(self, direction, output, condition, gradients) -> Rebuilt:
+    def rebuild_and_differentiate(self, direction, output, condition, gradients) -> Rebuilt:
         """Part by part, from the output back to the input."""
         value, (gradient, log_det_gradient) = output, gradients
-        event_ndims = getattr(self, f"{opposite(direction)}_min_event_ndims")
+        back = direction.opposite
+        event_ndims = back.min_event_ndims(self)
         of_variables, of_condition = {}, None
-        for bijector in self._parts if direction == "forward" else reversed(self._parts):
+        for bijector in self.bijectors if direction is FORWARD else reversed(self.bijectors):
             part = rebuild_and_differentiate(
                 bijector,
                 direction,
@@ -110,7 +98,7 @@ class Chain(FlowBijector):
                 event_ndims=event_ndims,
             )
             value, gradient = part.value, part.gradient
-            event_ndims = getattr(bijector, f"{opposite(direction)}_event_ndims")(event_ndims)
+            event_ndims = back.event_ndims(bijector, event_ndims)
             for key, change in part.variables.items():
                 of_variables[key] = of_variables[key] + change if key in of_variables else change
             if part.condition is not None:
@@ -118,11 +106,8 @@ class Chain(FlowBijector):
         return Rebuilt(value, gradient, of_variables, of_condition)
 
     def _initialize(self, x, condition=None):
-        for bijector in self._parts:
-            if isinstance(bijector, FlowBijector):
-                x = bijector._initialize(x, condition_for(bijector, condition))
-            else:
-                x = bijector.inverse(x)
+        for bijector in self.bijectors:
+            x = initialize_part(bijector, x, condition_for(bijector, condition))
         return x
 
     def _forward_event_shape(self, shape):
@@ -142,19 +127,3 @@ class Chain(FlowBijector):
 
     def _inverse_dtype(self, dtype, **kwargs):
         return self._shapes.inverse_dtype(dtype)
-
-
-def condition_for(bijector: tfb.Bijector, condition):
-    """The condition where `bijector` takes one, None elsewhere."""
-    return condition if getattr(bijector, "condition_shape", None) is not None else None
-
-
-def common_condition_shape(bijectors: Sequence[tfb.Bijector]) -> tuple[int, ...] | None:
-    """The condition shape that the bijectors share, None where none takes a condition."""
-    shapes = {getattr(b, "condition_shape", None) for b in bijectors} - {None}
-    if len(shapes) > 1:
-        raise ValueError(
-            "bijectors that take a condition must agree on its shape. "
-            f"Received: condition shapes {sorted(shapes)}."
-        )
-    return next(iter(shapes), None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.bijector import FlowBijector, transform
+from tfp_glow.core.bijector import FlowBijector, initialize_part
 from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.passes import FORWARD, INVERSE
 from tfp_glow.core.wrapper import Wrapper
 
 __all__ = ["ClassConditional", "one_hot_classes"]
@@ -37,24 +38,23 @@ class ClassConditional(Wrapper):
     """
 
     def __init__(self, bijector: FlowBijector, num_classes: int, *, name: str | None = None):
-        parameters = dict(locals())
         check_positive_int(num_classes, "num_classes")
         if getattr(bijector, "condition_shape", None) != (num_classes,):
             raise ValueError(
                 f"bijector must have the condition shape {(num_classes,)}. "
                 f"Received: {bijector!r} with {getattr(bijector, 'condition_shape', None)}."
             )
-        super().__init__(bijector, condition_shape=(), parameters=parameters, name=name)
+        super().__init__(bijector, condition_shape=(), name=name)
         self._num_classes = num_classes
 
     def _forward_and_log_det(self, z, condition=None):
-        return transform(self.bijector, "forward", z, self._one_hot(condition))
+        return FORWARD(self.bijector, z, self._one_hot(condition))
 
     def _inverse_and_log_det(self, x, condition=None):
-        return transform(self.bijector, "inverse", x, self._one_hot(condition))
+        return INVERSE(self.bijector, x, self._one_hot(condition))
 
     def _initialize(self, x, condition=None):
-        return self.bijector._initialize(x, self._one_hot(condition))
+        return initialize_part(self.bijector, x, self._one_hot(condition))
 
     def _one_hot(self, condition):
         return one_hot_classes(condition, self._num_classes, self.dtype, self.name)

@@ -9,9 +9,11 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.core.bijector import Direction
 from tfp_glow.core.checks import check_choice
+from tfp_glow.core.conditioner import hold_network
+from tfp_glow.core.conditions import check_condition
 from tfp_glow.core.noise import NoisyBijector, noise_like
+from tfp_glow.core.passes import FORWARD, INVERSE, Pass
 from tfp_glow.core.penalties import add_penalty, penalties_wanted
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.solvers.log_det_estimators import LARGEST_EXACT, value_and_jacobian
@@ -87,7 +89,6 @@ class ContinuousFlow(NoisyBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        parameters = dict(locals())
         if not callable(network):
             raise TypeError(f"network must be callable. Received: {network!r}.")
         for argument, weight in (("kinetic", kinetic), ("jacobian", jacobian)):
@@ -99,10 +100,8 @@ class ContinuousFlow(NoisyBijector):
             forward_min_event_ndims=1,
             condition_shape=condition_shape,
             dtype=dtype,
-            parameters=parameters,
             name=name,
         )
-        self._network = self._no_dependency(network)
         self._trace = check_choice(trace, ("exact", "hutchinson"), "trace")
         self._kinetic, self._jacobian = kinetic, jacobian
         self._solver = tfp.math.ode.DormandPrince(rtol=tolerance, atol=tolerance)
@@ -110,7 +109,7 @@ class ContinuousFlow(NoisyBijector):
         # Not the tf.function itself, which a SavedModel would export beside its signatures.
         self._solve_in_graph = lambda *arguments: solve(*arguments)
         self.add_noise_seed(seed)
-        self.track_network(network)
+        hold_network(self, network)
 
     def velocity(self, x, time, condition=None):
         """f(x, t) at a time from 0 to 1, `[..., size]`."""
@@ -120,15 +119,17 @@ class ContinuousFlow(NoisyBijector):
             return self._velocity(x, tf.cast(time, x.dtype), condition)
 
         x = tf.convert_to_tensor(x, dtype_hint=self.dtype)
-        return with_one_batch_dimension(on_batch, x, 1, self._checked_condition(condition))
+        return with_one_batch_dimension(
+            on_batch, x, 1, check_condition(condition, self.condition_shape, self.dtype, self.name)
+        )
 
     def _forward_and_log_det(self, z, condition=None):
-        return self._move("forward", z, condition)
+        return self._move(FORWARD, z, condition)
 
     def _inverse_and_log_det(self, x, condition=None):
-        return self._move("inverse", x, condition)
+        return self._move(INVERSE, x, condition)
 
-    def _move(self, direction: Direction, value, condition):
+    def _move(self, direction: Pass, value, condition):
         weights = [tf.convert_to_tensor(v) for v in self.keras_variables]
         seed = self.drawn_seed()
         # Eagerly, operation by operation, the solver would take seconds.
@@ -143,17 +144,21 @@ class ContinuousFlow(NoisyBijector):
         return moved, log_det
 
     @property
+    def log_det_is_estimate(self) -> bool:
+        return self._trace == "hutchinson"
+
+    @property
     def _is_penalized(self) -> bool:
         return penalties_wanted() and (self._kinetic > 0 or self._jacobian > 0)
 
-    def _solve(self, direction: Direction, value, condition, weights, seed, penalized: bool):
+    def _solve(self, direction: Pass, value, condition, weights, seed, penalized: bool):
         """Where values `[batch, size]` get to, the log-det and the penalty."""
-        sign = 1.0 if direction == "forward" else -1.0
+        sign = 1.0 if direction is FORWARD else -1.0
         noise = noise_like(value, "rademacher", seed)
         trained = [index for index, v in enumerate(self.keras_variables) if v.trainable]
 
         def derivative(time, state, trained_weights, condition=None):
-            time = time if direction == "forward" else 1.0 - time
+            time = time if direction is FORWARD else 1.0 - time
             current = dict(enumerate(weights)) | dict(zip(trained, trained_weights, strict=True))
             pairs = list(zip(self.keras_variables, current.values(), strict=True))
             with keras.StatelessScope(pairs):

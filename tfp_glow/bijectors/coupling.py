@@ -7,18 +7,15 @@ from typing import get_args
 
 import tensorflow as tf
 
-from tfp_glow.core.bijector import Direction, FlowBijector
-from tfp_glow.core.checks import check_choice, check_positive_int
-from tfp_glow.core.rebuild import (
-    Rebuilt,
-    differentiable,
-    opposite,
-    read_tape,
-    trainable_tensors,
-)
+from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.checks import check_choice, event_dimensions
+from tfp_glow.core.conditioner import conditioner, hold_network
+from tfp_glow.core.passes import FORWARD, INVERSE, Pass
+from tfp_glow.core.rebuild import Rebuilt, differentiable, read_tape, trainable_tensors
 from tfp_glow.core.shapes import with_one_batch_dimension
+from tfp_glow.core.state import Stateful
 from tfp_glow.laws.elementwise import Law, check_parameters, get_law
-from tfp_glow.laws.masks import Mask, MaskName, get_mask
+from tfp_glow.laws.masks import Mask, MaskName, get_mask, kept_and_transformed
 
 __all__ = ["Coupling"]
 
@@ -55,12 +52,16 @@ class Coupling(FlowBijector):
     Args:
       network: A built Keras layer or model, or any callable, from the kept channels
         `[batch, ..., kept]` to the law's parameters. With a condition it is called on the
-        list `[kept, condition]`. Leading dimensions are folded into one for it.
+        list `[kept, condition]`. Leading dimensions are folded into one for it. Or a factory
+        of such a network, `network(inputs=shape, outputs=channels)`, called with a
+        `condition_size` too where there is a condition, as the classes of `tfp_glow.networks` are.
       law: Name of a law, an object with `forward`, `inverse` and `parameters_per_channel`, as in
-        `tfp_glow.laws.elementwise`, or a function from the network's output to a `tfb.Bijector`
+        `tfp_glow.laws`, or a function from the network's output to a `tfb.Bijector`
         that generates b from c, element by element.
       mask: What is kept.
-      event_ndims: 1 for vectors, 3 for images: the dimensions that the network sees whole.
+      event_ndims: 1 for vectors, 3 for images: the dimensions that the network sees whole; those
+        of `event_shape`, or 1, when omitted.
+      event_shape: Shape of an event, `size` or `(H, W, C)`, which a factory needs.
       condition_shape: Event shape `(k,)` of the condition, or None for no condition.
       dtype: dtype of the values; the network may compute in another.
       name: Name of the bijector.
@@ -69,13 +70,12 @@ class Coupling(FlowBijector):
 
     Raises:
       ValueError: If the network is not built, the mask leaves nothing to keep or to transform,
-        or the network's output does not fit the law.
+        the network's output does not fit the law, or a factory lacks `event_shape`.
       TypeError: If `network` is not callable.
 
     Example:
 
-        network = MLP(4, hidden_units=(64,), input_shape=(2,))
-        coupling = Coupling(network, law="affine")
+        coupling = Coupling(MLP, law="affine", event_shape=4)
         x = coupling.forward(tf.random.normal([8, 4]))
 
     References:
@@ -90,36 +90,39 @@ class Coupling(FlowBijector):
         *,
         law: str | Law = "affine",
         mask: MaskName | Sequence[bool] = "first_half",
-        event_ndims: int = 1,
+        event_ndims: int | None = None,
+        event_shape: int | Sequence[int] | None = None,
         condition_shape: Iterable[int] | None = None,
         dtype: str = "float32",
         name: str | None = None,
     ):
-        parameters = dict(locals())
-        if not callable(network):
-            raise TypeError(f"network must be callable. Received: {network!r}.")
+        law = get_law(law)
         if isinstance(mask, str):
             check_choice(mask, get_args(MaskName), "mask")
-        check_positive_int(event_ndims, "event_ndims")
+        event_ndims, event_shape = event_dimensions(event_ndims, event_shape)
+        inputs = outputs = None
+        if event_shape is not None:
+            inputs, transformed = kept_and_transformed(mask, event_shape)
+            outputs = law.parameters_per_channel and law.parameters_per_channel * transformed
+        network = conditioner(
+            network, inputs=inputs, outputs=outputs, condition_shape=condition_shape
+        )
         super().__init__(
             forward_min_event_ndims=event_ndims,
             condition_shape=condition_shape,
             dtype=dtype,
-            parameters=parameters,
             name=name,
         )
-        self._network = self._no_dependency(network)
-        self._law = self._no_dependency(get_law(law))
-        self._mask = self._no_dependency(mask)
-        self.track_network(network)
+        self._law, self._mask = law, mask
+        hold_network(self, network)
 
     def _forward_and_log_det(self, z, condition=None):
-        return self._transform("forward", z, condition)
+        return self._transform(FORWARD, z, condition)
 
     def _inverse_and_log_det(self, x, condition=None):
-        return self._transform("inverse", x, condition)
+        return self._transform(INVERSE, x, condition)
 
-    def _transform(self, direction: Direction, value, condition):
+    def _transform(self, direction: Pass, value, condition):
         mask = self._mask_of(value)
         kept, rest = mask.split(value)
         raw = self._parameters_of_law(kept, rest, condition)
@@ -129,19 +132,19 @@ class Coupling(FlowBijector):
     def _mask_of(self, value) -> Mask:
         return get_mask(self._mask, value.shape[-self.forward_min_event_ndims :])
 
-    def _apply_law(self, mask: Mask, direction: Direction, rest, raw):
-        rest, log_det = getattr(self._law, direction)(rest, raw)
+    def _apply_law(self, mask: Mask, direction: Pass, rest, raw):
+        rest, log_det = direction.law(self._law, rest, raw)
         log_det = mask.where_transformed(log_det)
         return rest, tf.reduce_sum(log_det, list(range(-self.forward_min_event_ndims, 0)))
 
-    def _rebuild_and_differentiate(self, direction, output, condition, gradients) -> Rebuilt:
+    def rebuild_and_differentiate(self, direction, output, condition, gradients) -> Rebuilt:
         """One evaluation of the network rebuilds the input and is differentiated itself."""
         mask, variables = self._mask_of(output), trainable_tensors(self)
         kept, rest = mask.split(output)
         with tf.GradientTape(watch_accessed_variables=False) as network_tape:
             network_tape.watch([kept, *variables.values(), *differentiable(condition)])
             raw = self._parameters_of_law(kept, rest, condition)
-        value, _ = self._apply_law(mask, opposite(direction), rest, raw)
+        value, _ = self._apply_law(mask, direction.opposite, rest, raw)
         kept_gradient, rest_gradient = mask.split(gradients[0])
         with tf.GradientTape(watch_accessed_variables=False) as law_tape:
             law_tape.watch([value, raw])
@@ -164,8 +167,8 @@ class Coupling(FlowBijector):
         return tf.cast(raw, rest.dtype)
 
     def _initialize(self, x, condition=None):
-        initialize = getattr(self._network, "initialize", None)
-        if initialize is not None:
+        if isinstance(self._network, Stateful):
             kept, _ = self._mask_of(x).split(x)
-            with_one_batch_dimension(initialize, kept, self.forward_min_event_ndims, condition)
+            initialize, ndims = self._network.initialize, self.forward_min_event_ndims
+            with_one_batch_dimension(initialize, kept, ndims, condition)
         return self._inverse_and_log_det(x, condition)[0]

@@ -42,21 +42,15 @@ class DiagonalScaling(FlowBijector):
     """
 
     def __init__(self, channels: int, *, dtype: str = "float32", name: str | None = None):
-        parameters = dict(locals())
         check_positive_int(channels, "channels")
         super().__init__(
-            forward_min_event_ndims=1,
-            dtype=dtype,
-            is_constant_jacobian=True,
-            parameters=parameters,
-            name=name,
+            forward_min_event_ndims=1, dtype=dtype, is_constant_jacobian=True, name=name
         )
         self.log_scale = self.add_variable(np.zeros(channels), name="log_scale")
-
-        self.flag = self.add_variable(False, name="flag", trainable=False, dtype="bool")
+        self.add_flag()
 
     def _forward_and_log_det(self, z, condition=None):
-        return self._scaled(z, -tf.convert_to_tensor(self.log_scale))
+        return self._scaled(z, -self.log_scale)
 
     def _inverse_and_log_det(self, x, condition=None):
         return self._scaled(x, tf.convert_to_tensor(self.log_scale))
@@ -68,8 +62,4 @@ class DiagonalScaling(FlowBijector):
     def _initialize(self, x, condition=None):
         check_channels(x, self.log_scale.shape[0], self.name)
         self.log_scale.assign(-mean_and_log_std(x)[1])
-        self.flag.assign(True)
         return self._inverse_and_log_det(x)[0]
-
-    def _initialized_flags(self) -> list:
-        return [self.flag]

@@ -58,7 +58,6 @@ class GaussianPrior(FlowBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        parameters = dict(locals())
         check_positive_int(channels, "channels")
         check_positive_int(event_ndims, "event_ndims")
         if num_classes is not None:
@@ -68,7 +67,6 @@ class GaussianPrior(FlowBijector):
             condition_shape=None if num_classes is None else (),
             dtype=dtype,
             is_constant_jacobian=num_classes is None,
-            parameters=parameters,
             name=name,
         )
         self._num_classes = num_classes
@@ -104,6 +102,6 @@ class GaussianPrior(FlowBijector):
 
 def _row_of_class(one_hot, table, positions: list[int]):
     """The class's row of a table `[num_classes, channels]`, as `[..., 1, 1, channels]`."""
-    row = multiply_last(one_hot, tf.convert_to_tensor(table))
+    row = multiply_last(one_hot, table)
     shape = tf.shape(row)
     return tf.reshape(row, tf.concat([shape[:-1], positions, shape[-1:]], 0))

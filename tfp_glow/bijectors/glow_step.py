@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from tfp_glow.bijectors.actnorm import ActNorm
 from tfp_glow.bijectors.chain import Chain
 from tfp_glow.bijectors.coupling import Coupling
 from tfp_glow.bijectors.invertible_conv import Invertible1x1Conv
-from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.naming import unique_name
 from tfp_glow.laws.elementwise import Law
 
 __all__ = ["GlowStep"]
 
 
-class GlowStep(FlowBijector):
-    """Activation normalization, an invertible 1x1 convolution and a coupling.
+def GlowStep(  # noqa: N802, since it stands for a class and was one
+    channels: int,
+    network: Callable,
+    *,
+    law: str | Law = "affine",
+    conv: Literal["lu", "plain"] = "lu",
+    event_ndims: int | None = None,
+    event_shape: int | Sequence[int] | None = None,
+    condition_shape: Iterable[int] | None = None,
+    seed: int | None = None,
+    dtype: str = "float32",
+    name: str | None = None,
+) -> Chain:
+    """Activation normalization, an invertible 1x1 convolution and a coupling, as a `Chain`.
 
         inverse:  z = coupling^-1(conv^-1(actnorm^-1(x)))
         forward:  x = actnorm(conv(coupling(z)))
@@ -25,14 +37,15 @@ class GlowStep(FlowBijector):
 
     Args:
       channels: Size of the last dimension.
-      network: The coupling's network; see `Coupling`.
+      network: The coupling's network, or a factory of it; see `Coupling`.
       law: The coupling's law; see `Coupling`.
       conv: Parameterization of the 1x1 convolution, `"lu"` or `"plain"`.
-      event_ndims: 3 for images, 1 for vectors.
+      event_ndims: 3 for images, 1 for vectors; that of `event_shape`, or 3, when omitted.
+      event_shape: Shape of an event, which a factory needs.
       condition_shape: Event shape of the coupling's condition, or None.
       seed: Seed of the convolution's rotation.
       dtype: dtype of the parameters and of the values.
-      name: Name of the bijector.
+      name: Name of the chain.
 
     Shapes: `[..., H, W, channels]`, or `[..., channels]` for vectors; the log-det `[...]`.
 
@@ -41,60 +54,21 @@ class GlowStep(FlowBijector):
 
     Example:
 
-        network = GlowNetwork(12, hidden_channels=64, input_shape=(8, 8, 6))
-        step = GlowStep(12, network, event_ndims=3)
+        network = functools.partial(GlowNetwork, hidden_channels=64)
+        step = GlowStep(12, network, event_shape=(8, 8, 12))
 
     References:
       Kingma and Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions",
       arXiv:1807.03039, figure 2.
     """
-
-    def __init__(
-        self,
-        channels: int,
-        network: Callable,
-        *,
-        law: str | Law = "affine",
-        conv: Literal["lu", "plain"] = "lu",
-        event_ndims: int = 3,
-        condition_shape: Iterable[int] | None = None,
-        seed: int | None = None,
-        dtype: str = "float32",
-        name: str | None = None,
-    ):
-        parameters = dict(locals())
-        chain = Chain(
-            [
-                ActNorm(channels, dtype=dtype),
-                Invertible1x1Conv(channels, parameterization=conv, seed=seed, dtype=dtype),
-                Coupling(
-                    network,
-                    law=law,
-                    event_ndims=event_ndims,
-                    condition_shape=condition_shape,
-                    dtype=dtype,
-                ),
-            ]
-        )
-        super().__init__(
-            forward_min_event_ndims=event_ndims,
-            condition_shape=condition_shape,
-            dtype=dtype,
-            parameters=parameters,
-            name=name,
-        )
-        self._makes_variables = True
-        self._chain = self._no_dependency(chain)
-        self.track_bijectors([chain])
-
-    def _forward_and_log_det(self, z, condition=None):
-        return self._chain._forward_and_log_det(z, condition)
-
-    def _inverse_and_log_det(self, x, condition=None):
-        return self._chain._inverse_and_log_det(x, condition)
-
-    def _rebuild_and_differentiate(self, direction, output, condition, gradients):
-        return self._chain._rebuild_and_differentiate(direction, output, condition, gradients)
-
-    def _initialize(self, x, condition=None):
-        return self._chain._initialize(x, condition)
+    coupling = Coupling(
+        network,
+        law=law,
+        event_ndims=3 if event_ndims is None and event_shape is None else event_ndims,
+        event_shape=event_shape,
+        condition_shape=condition_shape,
+        dtype=dtype,
+    )
+    conv = Invertible1x1Conv(channels, parameterization=conv, seed=seed, dtype=dtype)
+    parts = [ActNorm(channels, dtype=dtype), conv, coupling]
+    return Chain(parts, name=name or unique_name(GlowStep))

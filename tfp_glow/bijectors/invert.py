@@ -5,7 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.core.bijector import FlowBijector, transform
+from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.passes import FORWARD, INVERSE
 
 __all__ = ["Invert"]
 
@@ -33,7 +34,6 @@ class Invert(FlowBijector):
     """
 
     def __init__(self, bijector: tfb.Bijector, *, name: str | None = None):
-        parameters = dict(locals())
         if not isinstance(bijector, tfb.Bijector):
             raise TypeError(f"bijector must be a tfb.Bijector. Received: {bijector!r}.")
         super().__init__(
@@ -42,21 +42,20 @@ class Invert(FlowBijector):
             condition_shape=getattr(bijector, "condition_shape", None),
             dtype=bijector.dtype,
             is_constant_jacobian=bijector.is_constant_jacobian,
-            parameters=parameters,
             name=name,
         )
-        self.track_bijectors([bijector])
+        self._bijector = bijector
 
     @property
     def bijector(self) -> tfb.Bijector:
         """The bijector inside."""
-        return self._parts[0]
+        return self._bijector
 
     def _forward_and_log_det(self, z, condition=None):
-        return transform(self.bijector, "inverse", z, condition)
+        return INVERSE(self.bijector, z, condition)
 
     def _inverse_and_log_det(self, x, condition=None):
-        return transform(self.bijector, "forward", x, condition)
+        return FORWARD(self.bijector, x, condition)
 
     def _forward_event_shape(self, shape) -> tf.TensorShape:
         return self.bijector.inverse_event_shape(shape)

@@ -59,15 +59,10 @@ class Invertible1x1Conv(FlowBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        parameters = dict(locals())
         check_positive_int(channels, "channels")
         check_choice(parameterization, ("lu", "plain"), "parameterization")
         super().__init__(
-            forward_min_event_ndims=1,
-            dtype=dtype,
-            is_constant_jacobian=True,
-            parameters=parameters,
-            name=name,
+            forward_min_event_ndims=1, dtype=dtype, is_constant_jacobian=True, name=name
         )
         self._channels = channels
         self._parameterization = parameterization
@@ -102,13 +97,13 @@ class Invertible1x1Conv(FlowBijector):
         if self._parameterization == "plain":
             return tf.convert_to_tensor(self.kernel)
         lower, upper = self._triangles()
-        return tf.convert_to_tensor(self.permutation) @ lower @ upper
+        return tf.matmul(self.permutation, lower) @ upper
 
     def _inverse_matrix(self):
         if self._parameterization == "plain":
-            return tf.linalg.inv(tf.convert_to_tensor(self.kernel))
+            return tf.linalg.inv(self.kernel)
         lower, upper = self._triangles()
-        right = tf.transpose(tf.convert_to_tensor(self.permutation))
+        right = tf.transpose(self.permutation)
         right = tf.linalg.triangular_solve(lower, right)
         return tf.linalg.triangular_solve(upper, right, lower=False)
 
@@ -116,9 +111,9 @@ class Invertible1x1Conv(FlowBijector):
         """L and U + diag(sign * exp(log_diagonal)); the unused triangles get no gradient."""
         ones = tf.ones([self._channels, self._channels], self.dtype)
         strictly_lower = ones - tf.linalg.band_part(ones, 0, -1)
-        diagonal = tf.convert_to_tensor(self.sign) * tf.exp(self.log_diagonal)
-        lower = tf.convert_to_tensor(self.lower) * strictly_lower
-        upper = tf.convert_to_tensor(self.upper) * tf.transpose(strictly_lower)
+        diagonal = tf.exp(self.log_diagonal) * self.sign
+        lower = strictly_lower * self.lower
+        upper = tf.transpose(strictly_lower) * self.upper
         return lower + tf.eye(self._channels, dtype=self.dtype), upper + tf.linalg.diag(diagonal)
 
     def _log_abs_det(self):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
@@ -17,7 +19,8 @@ class Logit(FlowBijector):
         forward:  x = low + (high - low) (sigmoid(z) - alpha) / (1 - 2 alpha)
 
     element by element. Latents of more than logit(alpha) generate values a little outside of the
-    interval.
+    interval. `tfb.Sigmoid` between the widened ends is the same map; in float32 those ends would be
+    rounded, which leaves little of a small alpha.
 
     Args:
       alpha: What is left free at both ends, as a share of the interval.
@@ -50,12 +53,11 @@ class Logit(FlowBijector):
         dtype: str | None = None,
         name: str | None = None,
     ):
-        parameters = dict(locals())
         if not 0 < alpha < 0.5:
             raise ValueError(f"alpha must lie between 0 and 0.5. Received: {alpha}.")
         if not low < high:
             raise ValueError(f"low must be below high. Received: low={low}, high={high}.")
-        super().__init__(forward_min_event_ndims=0, dtype=dtype, parameters=parameters, name=name)
+        super().__init__(forward_min_event_ndims=0, dtype=dtype, name=name)
         self._alpha, self._low = alpha, low
         self._slope = (1 - 2 * alpha) / (high - low)
 
@@ -71,4 +73,4 @@ class Logit(FlowBijector):
         return x, log_p + log_rest - self._log_slope(z)
 
     def _log_slope(self, value):
-        return tf.math.log(tf.cast(self._slope, value.dtype))
+        return tf.constant(math.log(self._slope), value.dtype)

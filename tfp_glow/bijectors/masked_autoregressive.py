@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
-from tfp_glow.core.bijector import FlowBijector, broadcast_batch
+from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.conditioner import conditioner, hold_network
+from tfp_glow.core.passes import broadcast_batch
 from tfp_glow.core.shapes import with_one_batch_dimension
 from tfp_glow.laws.elementwise import Law, check_parameters, get_law
 
@@ -29,8 +32,9 @@ class MaskedAutoregressive(FlowBijector):
     Args:
       network: A built Keras layer or model, or any callable, from `[batch, size]` to the
         law's parameters, such as `MADE`. With a condition it is called on the list
-        `[x, condition]`.
+        `[x, condition]`. Or a factory of one, as for `Coupling`.
       law: What is done to each value; see `Coupling`.
+      event_shape: Size of an event, which a factory needs.
       condition_shape: Event shape `(k,)` of the condition, or None for no condition.
       dtype: dtype of the values; the network may compute in another.
       name: Name of the bijector.
@@ -43,7 +47,7 @@ class MaskedAutoregressive(FlowBijector):
 
     Example:
 
-        flow = MaskedAutoregressive(MADE(4, hidden_units=(64,)))
+        flow = MaskedAutoregressive(functools.partial(MADE, hidden_units=(64,)), event_shape=4)
         z = flow.inverse(tf.random.normal([8, 4]))
 
     References:
@@ -58,23 +62,26 @@ class MaskedAutoregressive(FlowBijector):
         network: Callable,
         *,
         law: str | Law | Callable = "affine_exp",
+        event_shape: int | None = None,
         condition_shape: Iterable[int] | None = None,
         dtype: str = "float32",
         name: str | None = None,
     ):
-        parameters = dict(locals())
-        if not callable(network):
-            raise TypeError(f"network must be callable. Received: {network!r}.")
+        law, inputs, outputs = get_law(law), None, None
+        if event_shape is not None:
+            inputs = (check_positive_int(event_shape, "event_shape"),)
+            outputs = law.parameters_per_channel and law.parameters_per_channel * event_shape
+        network = conditioner(
+            network, inputs=inputs, outputs=outputs, condition_shape=condition_shape
+        )
         super().__init__(
             forward_min_event_ndims=1,
             condition_shape=condition_shape,
             dtype=dtype,
-            parameters=parameters,
             name=name,
         )
-        self._network = self._no_dependency(network)
-        self._law = self._no_dependency(get_law(law))
-        self.track_network(network)
+        self._law = law
+        hold_network(self, network)
 
     def _inverse_and_log_det(self, x, condition=None):
         z, log_det = self._law.inverse(x, self._parameters_of_law(x, condition))

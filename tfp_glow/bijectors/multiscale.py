@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfp_glow.bijectors.chain import common_condition_shape, condition_for
-from tfp_glow.core.bijector import FlowBijector, broadcast_batch, transform
+from tfp_glow.core.bijector import FlowBijector, initialize_part
+from tfp_glow.core.conditions import common_condition_shape, condition_for
+from tfp_glow.core.passes import FORWARD, INVERSE, broadcast_batch
 
 __all__ = ["MultiScale", "factored_channels"]
 
@@ -56,7 +57,6 @@ class MultiScale(FlowBijector):
         factor_out: float = 0.5,
         name: str | None = None,
     ):
-        parameters = dict(locals())
         blocks = list(blocks)
         if not blocks:
             raise ValueError("blocks must hold at least one bijector. Received: [].")
@@ -67,13 +67,12 @@ class MultiScale(FlowBijector):
             inverse_min_event_ndims=len(tuple(event_shape)),
             condition_shape=common_condition_shape(blocks),
             dtype=next((b.dtype for b in blocks if b.dtype is not None), None),
-            parameters=parameters,
             name=name,
         )
         self._event_shape = tf.TensorShape(tuple(event_shape))
         self._factor_out = factor_out
-        self._block_shapes = self._no_dependency(self._trace_block_shapes(blocks))
-        self.track_bijectors(blocks)
+        self._block_shapes = self._trace_block_shapes(blocks)
+        self._blocks = blocks
 
     def _trace_block_shapes(self, blocks) -> list[tuple[int, ...]]:
         """The shape that each block gives, before its split."""
@@ -103,15 +102,15 @@ class MultiScale(FlowBijector):
     def _encode(self, x, condition, *, initialize: bool):
         total = broadcast_batch(0.0, x, self._event_shape.rank)
         parts, h = [], x
-        for index, block in enumerate(self._parts):
+        for index, block in enumerate(self._blocks):
             block_condition = condition_for(block, condition)
             if initialize:
-                h = block._initialize(h, block_condition)
+                h = initialize_part(block, h, block_condition)
             else:
                 ndims = len(self._block_shapes[index])
-                h, log_det = transform(block, "inverse", h, block_condition, event_ndims=ndims)
+                h, log_det = INVERSE(block, h, block_condition, event_ndims=ndims)
                 total += log_det
-            if index < len(self._parts) - 1:
+            if index < len(self._blocks) - 1:
                 factored = self._factored(h.shape)
                 h, z = tf.split(h, [h.shape[-1] - factored, factored], axis=-1)
                 parts.append(self._flat(z))
@@ -124,13 +123,13 @@ class MultiScale(FlowBijector):
         parts = tf.split(z, [math.prod(shape) for shape in self.level_shapes], axis=-1)
         h = None
         for part, shape, block in zip(
-            reversed(parts), reversed(self.level_shapes), reversed(self._parts), strict=True
+            reversed(parts), reversed(self.level_shapes), reversed(self._blocks), strict=True
         ):
             part = tf.reshape(part, tf.concat([batch, shape], 0))
             part = tf.ensure_shape(part, z.shape[:-1].concatenate(shape))
             h = part if h is None else tf.concat([h, part], -1)
             block_condition = condition_for(block, condition)
-            h, log_det = transform(block, "forward", h, block_condition, event_ndims=len(shape))
+            h, log_det = FORWARD(block, h, block_condition, event_ndims=len(shape))
             total += log_det
         return h, total
 

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.amortized import AmortizedBijector
 from tfp_glow.core.checks import check_channels, check_positive_int
 from tfp_glow.solvers.roots import solve_for_latent
 
 __all__ = ["Planar"]
 
 
-class Planar(FlowBijector):
+class Planar(AmortizedBijector):
     """Pushes the latents along one direction, by how far they lie along another.
 
         forward:  x = z + u' tanh(w.z + b)       log|det dx/dz| = log(1 + (1 - tanh^2) w.u')
         inverse:  z = x - u' tanh(s + b)         log|det dz/dx| = the negative at that z
 
     with u' = u + (softplus(w.u) - 1 - w.u) w / |w|^2, for which w.u' > -1, so that the map is
-    invertible. s = w.z is the one root of s + w.u' tanh(s + b) = w.x, found by bisection to the
-    dtype's precision, with gradients by the implicit function theorem.
+    invertible. s = w.z is the one root of s + w.u' tanh(s + b) = w.x, found to the dtype's
+    precision, with derivatives by the implicit function theorem.
 
     Args:
       size: Size of the last dimension.
+      network: A network, or a factory of one, from the condition to the parameters; see
+        `AmortizedBijector`.
+      condition_shape: Event shape `(k,)` of the condition, or None for no condition.
       seed: Seed of w and u.
       dtype: dtype of the parameters and of the values.
       name: Name of the bijector.
@@ -31,7 +36,8 @@ class Planar(FlowBijector):
     Shapes: `[..., size]` both ways, the log-det `[...]`.
 
     Raises:
-      ValueError, TypeError: If `size` is no positive int, or a value has another size.
+      ValueError, TypeError: If only one of `network` and `condition_shape` is given, `size` is
+        no positive int, or a value has another size.
 
     Example:
 
@@ -47,39 +53,41 @@ class Planar(FlowBijector):
         self,
         size: int,
         *,
+        network: Callable | None = None,
+        condition_shape: Iterable[int] | None = None,
         seed: int | None = None,
         dtype: str = "float32",
         name: str | None = None,
     ):
-        parameters = dict(locals())
         check_positive_int(size, "size")
-        super().__init__(forward_min_event_ndims=1, dtype=dtype, parameters=parameters, name=name)
+        super().__init__(network, condition_shape=condition_shape, dtype=dtype, name=name)
         generator = np.random.default_rng(seed)
         self.w = self.add_variable(generator.standard_normal(size) / np.sqrt(size), name="w")
         self.u = self.add_variable(0.1 * generator.standard_normal(size), name="u")
         self.b = self.add_variable(np.zeros([]), name="b")
+        self.amortize([self.w, self.u, self.b])
 
     def _forward_and_log_det(self, z, condition=None):
-        w, u, b, along = self._direction(z)
+        w, u, b, along = self._direction(z, condition)
         tanh = tf.tanh(_dot(z, w) + b)
         log_det = tf.math.log1p((1.0 - tanh**2) * along)
         return z + u * tanh[..., tf.newaxis], log_det
 
     def _inverse_and_log_det(self, x, condition=None):
-        w, u, b, along = self._direction(x)
+        w, u, b, along = self._direction(x, condition)
         s = solve_for_latent(_dot(x, w), along, tf.ones_like(along), b)
         tanh = tf.tanh(s + b)
         log_det = tf.math.log1p((1.0 - tanh**2) * along)
         return x - u * tanh[..., tf.newaxis], -log_det
 
-    def _direction(self, value):
+    def _direction(self, value, condition):
         """w, the u' that keeps the map invertible, b, and w.u'."""
         check_channels(value, self.w.shape[0], self.name)
-        w, u, b = (tf.convert_to_tensor(v) for v in (self.w, self.u, self.b))
-        product = tf.reduce_sum(w * u)
+        w, u, b = self.parameters_at(condition)
+        product = _dot(u, w)
         along = tf.nn.softplus(product) - 1.0
-        squared = tf.maximum(tf.reduce_sum(w**2), tf.cast(1e-12, w.dtype))
-        return w, u + (along - product) * w / squared, b, along
+        squared = tf.maximum(_dot(w, w), tf.constant(1e-12, w.dtype))
+        return w, u + ((along - product) / squared)[..., tf.newaxis] * w, b, along
 
 
 def _dot(value, w):

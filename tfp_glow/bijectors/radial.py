@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.amortized import AmortizedBijector
 from tfp_glow.core.checks import check_channels, check_positive_int
 
 __all__ = ["Radial"]
@@ -14,7 +16,7 @@ __all__ = ["Radial"]
 _ONE = 0.5413248546129181
 
 
-class Radial(FlowBijector):
+class Radial(AmortizedBijector):
     """Contracts or expands around a center.
 
         forward:  x = z + beta (z - c) / (alpha + r),  r = |z - c|
@@ -28,6 +30,9 @@ class Radial(FlowBijector):
 
     Args:
       size: Size of the last dimension.
+      network: A network, or a factory of one, from the condition to the parameters; see
+        `AmortizedBijector`.
+      condition_shape: Event shape `(k,)` of the condition, or None for no condition.
       seed: Seed of the center.
       dtype: dtype of the parameters and of the values.
       name: Name of the bijector.
@@ -35,7 +40,8 @@ class Radial(FlowBijector):
     Shapes: `[..., size]` both ways, the log-det `[...]`.
 
     Raises:
-      ValueError, TypeError: If `size` is no positive int, or a value has another size.
+      ValueError, TypeError: If only one of `network` and `condition_shape` is given, `size` is
+        no positive int, or a value has another size.
 
     Example:
 
@@ -51,26 +57,28 @@ class Radial(FlowBijector):
         self,
         size: int,
         *,
+        network: Callable | None = None,
+        condition_shape: Iterable[int] | None = None,
         seed: int | None = None,
         dtype: str = "float32",
         name: str | None = None,
     ):
-        parameters = dict(locals())
         check_positive_int(size, "size")
-        super().__init__(forward_min_event_ndims=1, dtype=dtype, parameters=parameters, name=name)
+        super().__init__(network, condition_shape=condition_shape, dtype=dtype, name=name)
         center = np.random.default_rng(seed).standard_normal(size)
         self.center = self.add_variable(center, name="center")
         self.a = self.add_variable(np.full([], _ONE), name="a")
         self.b = self.add_variable(np.full([], _ONE), name="b")
+        self.amortize([self.center, self.a, self.b])
 
     def _forward_and_log_det(self, z, condition=None):
-        center, alpha, beta = self._center_and_shape(z)
+        center, alpha, beta = self._center_and_shape(z, condition)
         radius = _norm(z - center)
         factor, log_det = self._factor_and_log_det(radius, alpha, beta)
         return center + (z - center) * factor[..., tf.newaxis], log_det
 
     def _inverse_and_log_det(self, x, condition=None):
-        center, alpha, beta = self._center_and_shape(x)
+        center, alpha, beta = self._center_and_shape(x, condition)
         reached = _norm(x - center)
         difference = reached - alpha - beta
         root = tf.sqrt(difference**2 + 4.0 * alpha * reached)
@@ -80,11 +88,11 @@ class Radial(FlowBijector):
         factor, log_det = self._factor_and_log_det(radius, alpha, beta)
         return center + (x - center) / factor[..., tf.newaxis], -log_det
 
-    def _center_and_shape(self, value):
+    def _center_and_shape(self, value, condition):
         check_channels(value, self.center.shape[0], self.name)
-        alpha = tf.nn.softplus(tf.convert_to_tensor(self.a))
-        beta = tf.nn.softplus(tf.convert_to_tensor(self.b)) - alpha
-        return tf.convert_to_tensor(self.center), alpha, beta
+        center, a, b = self.parameters_at(condition)
+        alpha = tf.nn.softplus(a)
+        return center, alpha, tf.nn.softplus(b) - alpha
 
     def _factor_and_log_det(self, radius, alpha, beta):
         pull = beta / (alpha + radius)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from tfp_glow.core.bijector import Direction, FlowBijector, transform
+from tfp_glow.core.bijector import FlowBijector, initialize_part
+from tfp_glow.core.passes import FORWARD, INVERSE, Pass
 from tfp_glow.core.rebuild import differentiable, read_tape, trainable_tensors
 from tfp_glow.core.wrapper import Wrapper
 
@@ -38,28 +39,23 @@ class Recompute(Wrapper):
     """
 
     def __init__(self, bijector: FlowBijector, *, name: str | None = None):
-        parameters = dict(locals())
-        super().__init__(
-            bijector,
-            condition_shape=getattr(bijector, "condition_shape", None),
-            parameters=parameters,
-            name=name,
-        )
+        condition_shape = getattr(bijector, "condition_shape", None)
+        super().__init__(bijector, condition_shape=condition_shape, name=name)
 
     def _forward_and_log_det(self, z, condition=None):
-        return self._recomputed("forward", z, condition)
+        return self._recomputed(FORWARD, z, condition)
 
     def _inverse_and_log_det(self, x, condition=None):
-        return self._recomputed("inverse", x, condition)
+        return self._recomputed(INVERSE, x, condition)
 
-    def _recomputed(self, direction: Direction, value, condition):
+    def _recomputed(self, direction: Pass, value, condition):
         variables = self.keras_variables
         values = [tf.convert_to_tensor(v) for v in variables]
         conditions = differentiable(condition)
 
         def transformed(value, given, values):
             with keras.StatelessScope(list(zip(variables, values, strict=True))):
-                result = transform(self.bijector, direction, value, given)
+                result = direction(self.bijector, value, given)
                 return result, trainable_tensors(self.bijector)
 
         @tf.custom_gradient
@@ -80,4 +76,4 @@ class Recompute(Wrapper):
         return run(value, conditions, values)
 
     def _initialize(self, x, condition=None):
-        return self.bijector._initialize(x, condition)
+        return initialize_part(self.bijector, x, condition)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.bijector import Direction, FlowBijector, broadcast_batch, transform
+from tfp_glow.core.bijector import FlowBijector, initialize_part
 from tfp_glow.core.checks import check_positive_int
-from tfp_glow.core.rebuild import (
-    differentiable,
-    random_operations,
-    rebuild_and_differentiate,
-)
+from tfp_glow.core.passes import FORWARD, INVERSE, Pass, broadcast_batch
+from tfp_glow.core.reversible import refuse_randomness, run_reversibly
+from tfp_glow.core.stack import Stack
 
 __all__ = ["Repeat"]
 
@@ -63,7 +59,7 @@ class Repeat(FlowBijector):
     """
 
     _TF_MODULE_IGNORED_PROPERTIES = frozenset(
-        {"_step"} | FlowBijector._TF_MODULE_IGNORED_PROPERTIES
+        {"_stack"} | FlowBijector._TF_MODULE_IGNORED_PROPERTIES
     )
 
     def __init__(
@@ -75,7 +71,6 @@ class Repeat(FlowBijector):
         unroll: bool = False,
         name: str | None = None,
     ):
-        parameters = dict(locals())
         check_positive_int(depth, "depth")
         steps = [make_step() for _ in range(depth)]
         step = steps[0]
@@ -86,17 +81,16 @@ class Repeat(FlowBijector):
             condition_shape=step.condition_shape,
             dtype=step.dtype,
             is_constant_jacobian=step.is_constant_jacobian,
-            parameters=parameters,
             name=name,
         )
-        self._depth = depth
         self._reversible = reversible
-        self._unroll = unroll
         self._can_be_replayed = False  # Not known before the first pass.
-        self._step = self._no_dependency(step)
-        self._stack([s.keras_variables for s in steps])
+        # The template's own variables are no part of the loop.
+        self.__dict__["_stack"] = Stack(step, depth, unroll)
+        self._opaque = step.is_opaque
+        self._add_stacked([s.keras_variables for s in steps])
 
-    def _stack(self, variables_of_steps) -> None:
+    def _add_stacked(self, variables_of_steps) -> None:
         """Adds a variable `[depth, ...]` for each variable of a step, in the template's order."""
         _check_equal_structure(variables_of_steps)
         for index, same in enumerate(zip(*variables_of_steps, strict=True)):
@@ -110,7 +104,7 @@ class Repeat(FlowBijector):
     @property
     def depth(self) -> int:
         """Number of steps."""
-        return self._depth
+        return self._stack.depth
 
     @contextlib.contextmanager
     def step_at(self, index: int) -> Iterator[FlowBijector]:
@@ -121,214 +115,83 @@ class Repeat(FlowBijector):
             with repeat.step_at(3) as step:
                 h = step.inverse(x)
         """
-        if not 0 <= index < self._depth:
-            raise ValueError(f"index must be from 0 to {self._depth - 1}. Received: {index!r}.")
-        with self._stateless([tf.convert_to_tensor(v)[index] for v in self.keras_variables]):
-            yield self._step
+        if not 0 <= index < self.depth:
+            raise ValueError(f"index must be from 0 to {self.depth - 1}. Received: {index!r}.")
+        with self._stack.at([p[index] for p in self._stacked()]):
+            yield self._stack.template
 
     def _forward_and_log_det(self, z, condition=None):
-        return self._run("forward", z, condition)
+        return self._run(FORWARD, z, condition)
 
     def _inverse_and_log_det(self, x, condition=None):
-        return self._run("inverse", x, condition)
+        return self._run(INVERSE, x, condition)
 
-    def _run(self, direction: Direction, value, condition):
-        parameters = [tf.convert_to_tensor(v) for v in self.keras_variables]
-        if self._reversible:
-            return self._run_reversibly(direction, value, condition, parameters)
-        return self._steps(direction, value, condition, parameters)
+    def _run(self, direction: Pass, value, condition):
+        def plain(value, condition, stacked):
+            return self._steps(direction, value, condition, stacked)
 
-    def _steps(self, direction: Direction, value, condition, parameters):
-        """All steps on one value, with the sum of their log-dets."""
+        stacked = self._stacked()
+        if not self._reversible:
+            return plain(value, condition, stacked)
+        if not self._can_be_replayed:
+            refuse_randomness(self._stack, direction, value, condition, stacked, self.name)
+            self._can_be_replayed = True
+        return run_reversibly(plain, self._stack, direction, value, condition, stacked)
 
+    def _steps(self, direction: Pass, value, condition, stacked):
         def step(slices, value, log_det):
-            new_value, change = self._call_step(direction, slices, value, condition)
-            new_value = tf.ensure_shape(new_value, value.shape)
-            return new_value, log_det + tf.ensure_shape(change, log_det.shape)
+            new, change = self._stack.run_step(direction, slices, value, condition)
+            new = tf.ensure_shape(new, value.shape)
+            return new, log_det + tf.ensure_shape(change, log_det.shape)
 
-        log_det = broadcast_batch(0.0, value, self.forward_min_event_ndims)
-        return self._loop(step, (value, log_det), parameters, backwards=direction == "forward")
+        state = (value, broadcast_batch(0.0, value, self.forward_min_event_ndims))
+        backwards = self._stack.is_backwards(direction)
+        return self._stack.loop(step, state, stacked, backwards=backwards)
 
-    def _loop(self, step, state: tuple, parameters, *, backwards: bool) -> tuple:
-        """Calls `step(slices of the parameters, *state) -> state` for each step in turn."""
-        if self._unroll:
-            indices = range(self._depth)
-            for index in reversed(indices) if backwards else indices:
-                state = step([p[index] for p in parameters], *state)
-            return state
-        # Reading from a TensorArray has a gradient that writes one element, where slicing the
-        # stacked tensor would add up `depth` tensors of its full size.
-        arrays = [
-            tf.TensorArray(p.dtype, self._depth, element_shape=p.shape[1:]).unstack(p)
-            for p in parameters
-        ]
-
-        def body(count, *state):
-            index = self._depth - 1 - count if backwards else count
-            return count + 1, *step([array.read(index) for array in arrays], *state)
-
-        _, *state = tf.while_loop(
-            lambda count, *_: count < self._depth,
-            body,
-            (tf.constant(0), *state),
-            maximum_iterations=self._depth,
-        )
-        return tuple(state)
-
-    def _run_reversibly(self, direction: Direction, value, condition, parameters):
-        """The same pass with a gradient that rebuilds each step's input from its output."""
-        self._refuse_randomness(direction, value, condition, parameters)
-        conditions = differentiable(condition)
-
-        @tf.custom_gradient
-        def run(value, conditions, parameters):
-            given = conditions[0] if conditions else condition
-            output, log_det = self._steps(direction, value, given, parameters)
-
-            def gradient(*upstream):
-                return self._gradient_from(output, direction, given, parameters, upstream)
-
-            return (output, log_det), gradient
-
-        return run(value, conditions, parameters)
-
-    def _refuse_randomness(self, direction: Direction, value, condition, parameters) -> None:
-        if self._can_be_replayed:
-            return
-        step = tf.function(functools.partial(self._call_step, direction), autograph=False)
-        slices = [tf.TensorSpec(p.shape[1:], p.dtype) for p in parameters]
-        inputs = [None if v is None else tf.TensorSpec.from_tensor(v) for v in (value, condition)]
-        found = random_operations(step.get_concrete_function(slices, *inputs).graph)
-        if found:
-            raise ValueError(
-                f"make_step of {self.name} must return a step without random numbers of its own: "
-                f"with reversible=True they cannot be drawn again. Received: a step with {found}."
-            )
-        self._can_be_replayed = True
-
-    def _gradient_from(self, output, direction: Direction, condition, parameters, upstream):
-        """Gradients with respect to the input, the condition and the stacked parameters."""
-        log_det_gradient = upstream[1]
-        trainable = [i for i, v in enumerate(self._step.keras_variables) if v.trainable]
-        collected = tuple(
-            tf.TensorArray(parameters[i].dtype, self._depth, element_shape=parameters[i].shape[1:])
-            for i in trainable
-        )
-
-        def step(slices, index, value, gradient, of_condition, collected):
-            rebuilt = self._rebuild_step(
-                direction, slices, value, condition, (gradient, log_det_gradient)
-            )
-            ids = [id(self._step.keras_variables[i]) for i in trainable]
-            collected = tuple(
-                array.write(index, rebuilt.variables[key])
-                for array, key in zip(collected, ids, strict=True)
-            )
-            of_condition = [c + rebuilt.condition for c in of_condition]
-            change = 1 if direction == "forward" else -1
-            return index + change, rebuilt.value, rebuilt.gradient, of_condition, collected
-
-        start = tf.constant(0 if direction == "forward" else self._depth - 1)
-        of_condition = [tf.zeros_like(c) for c in differentiable(condition)]
-        state = (start, output, upstream[0], of_condition, collected)
-        state = self._loop(step, state, parameters, backwards=direction == "inverse")
-        _, _, gradient, of_condition, collected = state
-        stacked = dict(zip(trainable, (array.stack() for array in collected), strict=True))
-        return gradient, of_condition, [stacked.get(i) for i in range(len(parameters))]
-
-    def _rebuild_step(self, direction, slices, value, condition, gradients):
-        with self._stateless(slices):
-            return rebuild_and_differentiate(
-                self._step,
-                direction,
-                value,
-                condition,
-                gradients,
-                event_ndims=self.forward_min_event_ndims,
-            )
-
-    def _call_step(self, direction: Direction, slices, value, condition):
-        """The template step under one step's parameters."""
-        with self._stateless(slices):
-            return transform(self._step, direction, value, condition)
-
-    @contextlib.contextmanager
-    def _stateless(self, slices) -> Iterator[None]:
-        """Substitutes the template's variables; raises where the code inside changes one."""
-        variables = self._step.keras_variables
-        with keras.StatelessScope(list(zip(variables, slices, strict=True))) as scope:
-            given = [scope.get_current_value(v) for v in variables]
-            yield
-        for variable, before in zip(variables, given, strict=True):
-            if scope.get_current_value(variable) is not before:
-                raise ValueError(
-                    f"A step of {self.name} changed its variable {variable.path!r} while it was "
-                    "evaluated, as batch normalization and dropout do in training. Use layers "
-                    "whose state does not change, such as layer normalization."
-                )
+    def _stacked(self) -> list[tf.Tensor]:
+        return [tf.convert_to_tensor(v) for v in self.keras_variables]
 
     def _initialize(self, x, condition=None):
         def initialize(x):
-            return tf.ensure_shape(self._step._initialize(x, condition), x.shape)
+            return tf.ensure_shape(initialize_part(self._stack.template, x, condition), x.shape)
 
         return self._change_steps(initialize, x)
 
     @property
+    def log_det_is_estimate(self) -> bool:
+        return self._stack.template.log_det_is_estimate
+
+    @property
     def advances(self) -> bool:
-        """Whether `advance` does anything."""
-        return self._step.advances
+        return self._stack.template.advances
 
     def advance(self) -> None:
         """Moves on what changes once a training step, in every step of the loop."""
-        if self.advances:
-            self._change_steps(self._call_on_step(self._step.advance), tf.zeros([]))
+        self._change_each(self._stack.template.advance)
 
     def converge(self) -> None:
         """Runs the power iterations of Lipschitz networks until their norms stand still."""
-        if self.advances:
-            self._change_steps(self._call_on_step(self._step.converge), tf.zeros([]))
+        self._change_each(self._stack.template.converge)
 
-    @staticmethod
-    def _call_on_step(method: Callable) -> Callable:
+    def _change_each(self, method: Callable[[], None]) -> None:
         def change(nothing):
             method()
             return nothing
 
-        return change
+        if self.advances:
+            self._change_steps(change, tf.zeros([]))
 
     def _change_steps(self, change: Callable, value):
         """Calls `change(value) -> value` for each step in turn, and keeps what it assigns."""
-        parameters = [tf.convert_to_tensor(v) for v in self.keras_variables]
-        run = functools.partial(self._changed_steps, change)
-        if not self._unroll:
-            # As a graph: eagerly, step by step, a deep flow would take seconds.
-            run = tf.function(run, autograph=False).get_concrete_function(value, parameters)
-        value, changed = run(value, parameters)
+        value, changed = self._stack.change(change, value, self._stacked())
         for variable, new in zip(self.keras_variables, changed, strict=True):
             variable.assign(new)
         return value
 
-    def _changed_steps(self, change: Callable, value, parameters):
-        """The value after all steps, and the stacked variables."""
-        variables = self._step.keras_variables
-
-        def step(slices, index, value, changed):
-            with keras.StatelessScope(list(zip(variables, slices, strict=True))) as scope:
-                value = change(value)
-            new = [scope.get_current_value(variable) for variable in variables]
-            changed = [array.write(index, v) for array, v in zip(changed, new, strict=True)]
-            return index + 1, value, changed
-
-        changed = [
-            tf.TensorArray(p.dtype, self._depth, element_shape=p.shape[1:]) for p in parameters
-        ]
-        state = (tf.constant(0), value, changed)
-        _, value, changed = self._loop(step, state, parameters, backwards=False)
-        return value, [array.stack() for array in changed]
-
-    def _initialized_flags(self) -> list:
-        flags = {id(flag) for flag in self._step._initialized_flags()}
-        pairs = zip(self._step.keras_variables, self.keras_variables, strict=True)
+    @property
+    def initialized_flags(self) -> list:
+        flags = {id(flag) for flag in self._stack.template.initialized_flags}
+        pairs = zip(self._stack.template.keras_variables, self.keras_variables, strict=True)
         return [stacked for variable, stacked in pairs if id(variable) in flags]
 
 

@@ -8,10 +8,11 @@ from typing import Literal
 import tensorflow as tf
 
 from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.conditioner import hold_network
 from tfp_glow.core.noise import NoisyBijector
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.solvers.fixed_point import solve_fixed_point
-from tfp_glow.solvers.log_det_estimators import LogDetEstimator, get_estimator
+from tfp_glow.solvers.log_det_estimators import Exact, LogDetEstimator, get_estimator
 
 __all__ = ["ResidualBlock"]
 
@@ -81,7 +82,6 @@ class ResidualBlock(NoisyBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        parameters = dict(locals())
         if not callable(network):
             raise TypeError(f"network must be callable. Received: {network!r}.")
         check_positive_int(event_ndims, "event_ndims")
@@ -90,20 +90,22 @@ class ResidualBlock(NoisyBijector):
             forward_min_event_ndims=event_ndims,
             condition_shape=condition_shape,
             dtype=dtype,
-            parameters=parameters,
             name=name,
         )
-        self._network = self._no_dependency(network)
-        self._estimator = self._no_dependency(get_estimator(log_det))
+        self._estimator = get_estimator(log_det)
         self._tolerance = tolerance or (1e-11 if self.dtype == tf.float64 else 1e-6)
         self._max_iterations = max_iterations
         self.add_noise_seed(seed)
-        self.track_network(network)
+        hold_network(self, network)
 
     @property
     def network(self) -> Callable:
         """The contraction g."""
         return self._network
+
+    @property
+    def log_det_is_estimate(self) -> bool:
+        return not isinstance(self._estimator, Exact)
 
     def _inverse_and_log_det(self, x, condition=None):
         y, log_det = self._contraction_and_log_det(x, condition)

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
 from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.shapes import with_one_batch_dimension
 
 __all__ = ["Squeeze"]
 
@@ -37,37 +38,22 @@ class Squeeze(FlowBijector):
     """
 
     def __init__(self, factor: int = 2, *, name: str | None = None):
-        parameters = dict(locals())
         check_positive_int(factor, "factor")
-        super().__init__(
-            forward_min_event_ndims=3,
-            is_constant_jacobian=True,
-            parameters=parameters,
-            name=name,
-        )
+        super().__init__(forward_min_event_ndims=3, is_constant_jacobian=True, name=name)
         self._factor = factor
 
     def _forward_and_log_det(self, z, condition=None):
         self._forward_event_shape(z.shape[-3:])  # Raises where the factor does not divide.
-        f, shape = self._factor, tf.shape(z)
-        batch, h, w, c = shape[:-3], shape[-3], shape[-2], shape[-1] // f**2
-        x = tf.reshape(z, tf.concat([batch, [h, w, f, f, c]], 0))
-        x = swap_axes(x, -4, -3)
-        x = tf.reshape(x, tf.concat([batch, [h * f, w * f, c]], 0))
-        return self._with_static_shape(x, z, self._forward_event_shape)
+        return self._rearranged(tf.nn.depth_to_space, z), self.full_log_det(z, 0.0)
 
     def _inverse_and_log_det(self, x, condition=None):
         self._inverse_event_shape(x.shape[-3:])
-        f, shape = self._factor, tf.shape(x)
-        batch, h, w, c = shape[:-3], shape[-3] // f, shape[-2] // f, shape[-1]
-        z = tf.reshape(x, tf.concat([batch, [h, f, w, f, c]], 0))
-        z = swap_axes(z, -4, -3)
-        z = tf.reshape(z, tf.concat([batch, [h, w, c * f**2]], 0))
-        return self._with_static_shape(z, x, self._inverse_event_shape)
+        return self._rearranged(tf.nn.space_to_depth, x), self.full_log_det(x, 0.0)
 
-    def _with_static_shape(self, value, source, event_shape):
-        shape = source.shape[:-3].concatenate(event_shape(source.shape[-3:]))
-        return tf.ensure_shape(value, shape), self.full_log_det(source, 0.0)
+    def _rearranged(self, rearrange, value):
+        if self._factor == 1:
+            return tf.identity(value)
+        return with_one_batch_dimension(lambda v: rearrange(v, self._factor), value, 3)
 
     def _forward_event_shape(self, shape):
         height, width, channels = tf.TensorShape(shape).with_rank(3)
@@ -79,13 +65,8 @@ class Squeeze(FlowBijector):
     def _inverse_event_shape(self, shape):
         height, width, channels = tf.TensorShape(shape).with_rank(3)
         f = self._factor
-        return tf.TensorShape(
-            [
-                self._divided(height, f, "height"),
-                self._divided(width, f, "width"),
-                _times(channels, f**2),
-            ]
-        )
+        sides = [self._divided(height, f, "height"), self._divided(width, f, "width")]
+        return tf.TensorShape([*sides, _times(channels, f**2)])
 
     def _forward_event_shape_tensor(self, shape):
         f = self._factor
@@ -106,11 +87,3 @@ class Squeeze(FlowBijector):
 
 def _times(size: int | None, factor: int) -> int | None:
     return None if size is None else size * factor
-
-
-def swap_axes(value, first: int, second: int):
-    """Transposes two axes, given from the end."""
-    rank = value.shape.rank
-    order = list(range(rank))
-    order[first], order[second] = order[second], order[first]
-    return tf.transpose(value, order)

@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.core import modes
 from tfp_glow.core.bijector import FlowBijector
 
-__all__ = ["Noise", "NoisyBijector", "draw", "noise_like"]
+__all__ = ["Noise", "NoisyBijector", "noise_like"]
 
 Noise = Literal["rademacher", "gaussian"]
 
-_draw = 0
-
-
-@contextlib.contextmanager
-def draw(index) -> Iterator[None]:
-    """Estimates traced or computed inside see noise of their own for each index.
-
-    Example:
-
-        with draw(3):
-            log_prob = flow.log_prob(x)
-    """
-    global _draw
-    before, _draw = _draw, index
-    try:
-        yield
-    finally:
-        _draw = before
-
 
 class NoisyBijector(FlowBijector):
-    """A bijector whose log-det is an estimate.
+    """A bijector whose log-det can be an estimate.
 
     The noise is a function of `noise_seed`, a saved variable, so that values can be repeated and
     gradients that evaluate again see the same noise. `advance` draws new noise; `FlowModel` calls
-    it after each training step.
+    it after each training step. A subclass says in `log_det_is_estimate` whether there is any.
     """
 
     def add_noise_seed(self, seed: int | None) -> None:
@@ -52,16 +32,17 @@ class NoisyBijector(FlowBijector):
 
     def drawn_seed(self):
         """The seed `[2]` of the noise of this pass."""
-        return tf.convert_to_tensor(self.noise_seed) + tf.stack([tf.cast(_draw, tf.int32), 0])
+        index = tf.cast(modes.current().draw, tf.int32)
+        return tf.convert_to_tensor(self.noise_seed) + tf.stack([index, 0])
 
     @property
     def advances(self) -> bool:
-        """True: its noise is new in every training step."""
-        return True
+        return self.log_det_is_estimate or super().advances
 
     def advance(self) -> None:
         """Draws new noise and moves the network's norms on, once a training step."""
-        self.noise_seed.assign(tf.convert_to_tensor(self.noise_seed) + tf.constant([0, 1]))
+        if self.log_det_is_estimate:
+            self.noise_seed.assign(tf.convert_to_tensor(self.noise_seed) + tf.constant([0, 1]))
         super().advance()
 
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.core.bijector import Direction, transform
+from tfp_glow.core.holder import Holder
+from tfp_glow.core.passes import Pass
 
 __all__ = [
+    "Rebuilds",
     "Rebuilt",
     "differentiable",
-    "opposite",
-    "random_operations",
     "read_tape",
     "rebuild_and_differentiate",
     "trainable_tensors",
 ]
 
 tfb = tfp.bijectors
-
-# Operations that draw other numbers each time; those of tf.random.stateless_* do not.
-_RANDOM = re.compile("Random|Multinomial|TruncatedNormal|StatefulStandardNormal|Rng")
 
 
 @dataclass(frozen=True)
@@ -43,9 +40,18 @@ class Rebuilt:
     condition: tf.Tensor | None
 
 
+@runtime_checkable
+class Rebuilds(Protocol):
+    """A bijector that shares work between the two, as a coupling its network's evaluation."""
+
+    def rebuild_and_differentiate(
+        self, direction: Pass, output, condition, gradients: tuple
+    ) -> Rebuilt: ...
+
+
 def rebuild_and_differentiate(
     bijector: tfb.Bijector,
-    direction: Direction,
+    direction: Pass,
     output,
     condition,
     gradients: tuple,
@@ -55,26 +61,22 @@ def rebuild_and_differentiate(
     """Undoes one pass of a bijector and differentiates it.
 
     Args:
-      bijector: A bijector of this package or of TFP. One that can share work between the two,
-        as a coupling shares its network's evaluation, has a method
-        `_rebuild_and_differentiate(direction, output, condition, gradients)`.
+      bijector: A bijector of this package or of TFP.
       direction: Direction of the pass that gave `output`.
       output: What the pass gave.
       condition: What it was conditioned on, or None.
       gradients: Gradients of the loss with respect to the output and to the log-det.
       event_ndims: Dimensions of an output event over which the log-det was summed.
     """
-    shared = getattr(bijector, "_rebuild_and_differentiate", None)
-    own_ndims = getattr(bijector, f"{opposite(direction)}_min_event_ndims")
-    if shared is not None and own_ndims == event_ndims:
-        return shared(direction, output, condition, gradients)
-    # TFP's cache must not take the rebuilt input for one whose output it knows.
-    value = tf.identity(transform(bijector, opposite(direction), output, condition)[0])
-    event_ndims = getattr(bijector, f"{opposite(direction)}_event_ndims")(event_ndims)
+    back = direction.opposite
+    if isinstance(bijector, Rebuilds) and back.min_event_ndims(bijector) == event_ndims:
+        return bijector.rebuild_and_differentiate(direction, output, condition, gradients)
+    value, _ = back(bijector, output, condition)
     variables = trainable_tensors(bijector)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([value, *variables.values(), *differentiable(condition)])
-        result = transform(bijector, direction, value, condition, event_ndims=event_ndims)
+        event_ndims = back.event_ndims(bijector, event_ndims)
+        result = direction(bijector, value, condition, event_ndims=event_ndims)
     return read_tape(tape, result, gradients, value, variables, condition)
 
 
@@ -91,23 +93,10 @@ def read_tape(tape, result, gradients, value, variables: dict, condition) -> Reb
 
 def trainable_tensors(bijector: tfb.Bijector) -> dict:
     """The current tensors of the trainable Keras variables, by the variables' ids."""
-    variables = getattr(bijector, "keras_variables", ())
+    variables = bijector.keras_variables if isinstance(bijector, Holder) else ()
     return {id(v): tf.convert_to_tensor(v) for v in variables if v.trainable}
 
 
 def differentiable(condition) -> list:
     """The condition in a list where a gradient can flow to it, else an empty list."""
     return [] if condition is None or not condition.dtype.is_floating else [condition]
-
-
-def opposite(direction: Direction) -> Direction:
-    """The other direction."""
-    return "inverse" if direction == "forward" else "forward"
-
-
-def random_operations(graph: tf.Graph) -> list[str]:
-    """Types of a graph's operations, in its functions too, whose results cannot be replayed."""
-    graph_def = graph.as_graph_def()
-    nodes = [*graph_def.node, *(n for f in graph_def.library.function for n in f.node_def)]
-    types = {node.op for node in nodes if not node.op.startswith("Stateless")}
-    return sorted(kind for kind in types if _RANDOM.search(kind))

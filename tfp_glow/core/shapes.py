@@ -13,8 +13,10 @@ def multiply_last(value, matrix):
     """`value @ matrix` along the last dimension of `value`, with any leading dimensions.
 
     One flat product, unlike `tf.tensordot`, whose gradient XLA cannot compile in a loop when the
-    batch is dynamic.
+    batch is dynamic; a product for each example where the matrix has leading dimensions too.
     """
+    if matrix.shape.rank > 2:
+        return tf.reduce_sum(value[..., tf.newaxis] * matrix, -2)
     inputs, outputs = matrix.shape
     flat = tf.reshape(value, [-1, inputs]) @ matrix
     product = tf.reshape(flat, tf.concat([tf.shape(value)[:-1], [outputs]], 0))

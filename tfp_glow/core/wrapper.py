@@ -19,7 +19,6 @@ class Wrapper(FlowBijector):
     Args:
       bijector: The bijector inside.
       condition_shape: Event shape of the condition.
-      parameters: The constructor's arguments of the subclass.
       name: Name of the bijector.
 
     Raises:
@@ -27,12 +26,7 @@ class Wrapper(FlowBijector):
     """
 
     def __init__(
-        self,
-        bijector: FlowBijector,
-        *,
-        condition_shape: Iterable[int] | None,
-        parameters: dict,
-        name: str | None,
+        self, bijector: FlowBijector, *, condition_shape: Iterable[int] | None, name: str | None
     ):
         if not isinstance(bijector, FlowBijector):
             raise TypeError(f"bijector must be a FlowBijector. Received: {bijector!r}.")
@@ -41,15 +35,14 @@ class Wrapper(FlowBijector):
             inverse_min_event_ndims=bijector.inverse_min_event_ndims,
             condition_shape=condition_shape,
             dtype=bijector.dtype,
-            parameters=parameters,
             name=name,
         )
-        self.track_bijectors([bijector])
+        self._bijector = bijector
 
     @property
     def bijector(self) -> FlowBijector:
         """The bijector inside."""
-        return self._parts[0]
+        return self._bijector
 
     def _forward_event_shape(self, shape) -> tf.TensorShape:
         return self.bijector.forward_event_shape(shape)

@@ -1,7 +1,8 @@
-"""What the masked and the inverse autoregressive flow share, and the autoregressive prior."""
+"""What the masked and the inverse autoregressive flow share."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -15,11 +16,9 @@ from tfp_glow.flows.ingredients import (
     seeds_from,
     vector_flow,
 )
-from tfp_glow.flows.recipe import recipe
-from tfp_glow.laws.elementwise import get_law
 from tfp_glow.networks import MADE
 
-__all__ = ["Order", "autoregressive_flow", "autoregressive_prior"]
+__all__ = ["Order", "autoregressive_flow"]
 
 Order = Literal["reverse", "random"]
 
@@ -33,7 +32,7 @@ def autoregressive_flow(
     hidden_units: Sequence[int],
     residual: bool,
     order: Order,
-    coupling: str,
+    law: str,
     activation: str,
     condition_size: int | None,
     num_classes: int | None,
@@ -48,20 +47,21 @@ def autoregressive_flow(
     condition_size = condition_size_of(condition_size, num_classes)
 
     def step(index: int) -> Chain:
-        network = MADE(
-            size,
-            parameters=get_law(coupling).parameters_per_channel,
+        network = functools.partial(
+            MADE,
             hidden_units=hidden_units,
             residual=residual,
             order=_order_of(index, order),
             activation=activation,
-            condition_size=condition_size,
             seed=next(seeds),
             dtype=network_dtype or dtype,
         )
-        condition_shape = None if condition_size is None else (condition_size,)
         bijector = MaskedAutoregressive(
-            network, law=coupling, condition_shape=condition_shape, dtype=dtype
+            network,
+            law=law,
+            event_shape=size,
+            condition_shape=None if condition_size is None else (condition_size,),
+            dtype=dtype,
         )
         return Chain([ActNorm(size, dtype=dtype), wrap(bijector)])
 
@@ -81,51 +81,3 @@ def _order_of(index: int, order: Order) -> str:
     if order == "random":
         return "random"
     return "reverse" if index % 2 else "forward"
-
-
-@recipe
-def autoregressive_prior(
-    flow: Flow,
-    *,
-    hidden_units: Sequence[int] = (512,),
-    residual: bool = False,
-    seed: int | None = None,
-) -> Flow:
-    """A flow whose latents no longer are independent: an autoregressive prior p(z).
-
-        log p(x) = sum_t log p(z_t | z_1 .. z_{t-1}) + log|det dz/dx|,   z = flow.encode(x)
-
-    with p(z_t | ...) a normal whose mean and scale a masked network gives. It is a flow like any
-    other, and starts as the flow that it is given. Densities take one more network
-    evaluation; samples take one for each latent.
-
-    Args:
-      flow: A flow with flat latents, on images or vectors, trained or not. Its variables are
-        shared.
-      hidden_units: Size of each hidden layer of the masked network.
-      residual: Whether its hidden layers are residual blocks.
-      seed: Seed of its initial weights.
-
-    Returns:
-      A `Flow` on the same data.
-
-    Raises:
-      TypeError, ValueError: If `flow` is no Flow, its latents are not flat, or a size is none.
-
-    Example:
-
-        flow = autoregressive_prior(glow((32, 32, 3)))
-
-    References:
-      Papamakarios, Pavlakou and Murray, "Masked Autoregressive Flow for Density Estimation",
-      arXiv:1705.07057, section 3.
-    """
-    if not isinstance(flow, Flow):
-        raise TypeError(f"flow must be a Flow. Received: {flow!r}.")
-    latents = flow.distribution.event_shape
-    if latents.rank != 1:
-        raise ValueError(f"flow must have flat latents. Received: latents of shape {latents}.")
-    dtype = flow.dtype.name
-    network = MADE(latents[0], hidden_units=hidden_units, residual=residual, seed=seed, dtype=dtype)
-    prior = MaskedAutoregressive(network, dtype=dtype)
-    return Flow(flow.distribution, Chain([flow.bijector, prior]), name="autoregressive_prior")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
-from tfp_glow.bijectors import GlowStep, Repeat
+from tfp_glow.bijectors import Chain, GlowStep, Repeat
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
     EventShape,
@@ -14,7 +15,7 @@ from tfp_glow.flows.ingredients import (
     vector_flow,
 )
 from tfp_glow.flows.recipe import recipe
-from tfp_glow.laws.spline import RationalQuadraticSpline
+from tfp_glow.laws import RationalQuadraticSpline
 from tfp_glow.networks import MLP
 
 __all__ = ["coupling_spline"]
@@ -69,20 +70,15 @@ def coupling_spline(
     size, seeds = event_size(event_shape), seeds_from(seed)
     condition_size = condition_size_of(condition_size, num_classes)
 
-    def make_step() -> GlowStep:
-        network = MLP(
-            law.parameters_per_channel * (size - size // 2),
-            hidden_units=hidden_units,
-            input_shape=(size // 2,),
-            condition_size=condition_size,
-            seed=next(seeds),
-            dtype=network_dtype or dtype,
+    def make_step() -> Chain:
+        network = functools.partial(
+            MLP, hidden_units=hidden_units, seed=next(seeds), dtype=network_dtype or dtype
         )
         return GlowStep(
             size,
             network,
             law=law,
-            event_ndims=1,
+            event_shape=size,
             condition_shape=None if condition_size is None else (condition_size,),
             seed=next(seeds),
             dtype=dtype,

@@ -81,7 +81,7 @@ def ffjord(
             size,
             hidden_units=hidden_units,
             activation=activation,
-            input_shape=(size,),
+            inputs=(size,),
             condition_size=1 + (conditions or 0),
             seed=next(seeds),
             dtype=dtype,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
 from typing import Literal
-
-import numpy as np
 
 from tfp_glow.bijectors import (
     Chain,
@@ -22,7 +22,7 @@ from tfp_glow.core.checks import check_choice, check_positive_int
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flows.ingredients import check_image, condition_size_of, seeds_from
 from tfp_glow.flows.recipe import recipe
-from tfp_glow.laws.elementwise import get_law
+from tfp_glow.laws import get_law
 from tfp_glow.networks import GlowNetwork, ZeroConv2D
 
 __all__ = ["glow"]
@@ -35,7 +35,7 @@ def glow(
     levels: int = 3,
     steps: int = 8,
     hidden_channels: int = 128,
-    coupling: Literal["affine", "affine_exp", "additive"] = "affine",
+    law: Literal["affine", "affine_exp", "additive"] = "affine",
     conv: Literal["lu", "plain"] = "lu",
     condition_size: int | None = None,
     num_classes: int | None = None,
@@ -59,7 +59,7 @@ def glow(
       levels: Number of scales.
       steps: Steps of flow at each scale.
       hidden_channels: Width of the couplings' networks.
-      coupling: Law of the couplings; see `Coupling`.
+      law: Law of the couplings; see `Coupling`.
       conv: Parameterization of the 1x1 convolutions.
       condition_size: Size of a condition vector, which all couplings' networks read, or None.
       num_classes: Number of classes for a class-conditional prior at the top instead, or None.
@@ -93,27 +93,21 @@ def glow(
     _check_arguments(image_shape, levels, num_classes, prior)
     check_positive_int(steps, "steps")
     check_positive_int(hidden_channels, "hidden_channels")
-    get_law(coupling)
+    get_law(law)
     condition_size_of(condition_size, num_classes)
     seeds = seeds_from(seed)
-    network_options = {"hidden_channels": hidden_channels, "dtype": network_dtype or dtype}
+    network_dtype = network_dtype or dtype
 
     def make_step(shape):
-        *positions, channels = shape
-        kept = channels // 2
-        outputs = (channels - kept) * get_law(coupling).parameters_per_channel
-        network = GlowNetwork(
-            outputs,
-            input_shape=(*positions, kept),
-            condition_size=condition_size,
-            seed=next(seeds),
-            **network_options,
+        network = functools.partial(
+            GlowNetwork, hidden_channels=hidden_channels, seed=next(seeds), dtype=network_dtype
         )
         return GlowStep(
-            channels,
+            shape[-1],
             network,
-            law=coupling,
+            law=law,
             conv=conv,
+            event_shape=shape,
             condition_shape=None if condition_size is None else (condition_size,),
             seed=next(seeds),
             dtype=dtype,
@@ -132,11 +126,11 @@ def glow(
             parts.append(
                 GaussianPrior(channels, num_classes=num_classes, dtype=dtype)
                 if last
-                else _split_prior(shape, channels, network_options["dtype"], dtype)
+                else _split_prior(shape, channels, network_dtype, dtype)
             )
         blocks.append(Chain(parts))
     bijector = MultiScale(blocks, image_shape, factor_out=factor_out)
-    return Flow(standard_normal(int(np.prod(image_shape)), dtype), bijector, name="glow")
+    return Flow(standard_normal(math.prod(image_shape), dtype), bijector, name="glow")
 
 
 def _split_prior(shape, kept, network_dtype, dtype) -> FlowBijector:

@@ -22,7 +22,7 @@ def iaf(
     hidden_units: Sequence[int] = (64, 64),
     residual: bool = False,
     order: Order = "reverse",
-    coupling: Literal["affine", "affine_exp", "additive", "spline"] = "affine",
+    law: Literal["affine", "affine_exp", "additive", "spline"] = "affine",
     activation: str = "relu",
     condition_size: int | None = None,
     num_classes: int | None = None,
@@ -42,7 +42,7 @@ def iaf(
       hidden_units: Size of each hidden layer of their networks.
       residual: Whether the networks' hidden layers are residual blocks.
       order: Of the values in further steps, `"reverse"` in turn or `"random"`.
-      coupling: What is done to each value; see `Coupling`.
+      law: What is done to each value; see `Coupling`.
       activation: A Keras activation of the networks.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
@@ -73,7 +73,7 @@ def iaf(
         hidden_units=hidden_units,
         residual=residual,
         order=order,
-        coupling=coupling,
+        law=law,
         activation=activation,
         condition_size=condition_size,
         num_classes=num_classes,

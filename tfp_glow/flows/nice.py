@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -18,7 +19,6 @@ from tfp_glow.flows.ingredients import (
     vector_flow,
 )
 from tfp_glow.flows.recipe import recipe
-from tfp_glow.laws.masks import kept_channels
 from tfp_glow.networks import MLP
 
 __all__ = ["nice"]
@@ -73,19 +73,16 @@ def nice(
     condition_size = condition_size_of(condition_size, num_classes)
 
     def coupling(index: int) -> Coupling:
-        mask = "odd" if index % 2 else "even"
-        kept = int(kept_channels(mask, size).sum())
-        network = MLP(
-            size - kept,
-            hidden_units=hidden_units,
-            input_shape=(kept,),
-            condition_size=condition_size,
-            seed=next(seeds),
-            dtype=network_dtype or dtype,
+        network = functools.partial(
+            MLP, hidden_units=hidden_units, seed=next(seeds), dtype=network_dtype or dtype
         )
-        condition_shape = None if condition_size is None else (condition_size,)
         return Coupling(
-            network, law="additive", mask=mask, condition_shape=condition_shape, dtype=dtype
+            network,
+            law="additive",
+            mask="odd" if index % 2 else "even",
+            event_shape=size,
+            condition_shape=None if condition_size is None else (condition_size,),
+            dtype=dtype,
         )
 
     bijectors = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,8 +27,7 @@ from tfp_glow.flows.ingredients import (
     vector_flow,
 )
 from tfp_glow.flows.recipe import recipe
-from tfp_glow.laws.elementwise import AffineExp, Law, get_law
-from tfp_glow.laws.masks import MaskName, kept_channels
+from tfp_glow.laws import AffineExp, Law, MaskName, get_law
 from tfp_glow.networks import MLP, ResNet
 
 __all__ = ["realnvp"]
@@ -48,7 +47,7 @@ def realnvp(
     levels: int = 2,
     hidden_channels: int = 32,
     blocks: int = 2,
-    coupling: Literal["affine_exp", "affine", "additive"] = "affine_exp",
+    law: Literal["affine_exp", "affine", "additive"] = "affine_exp",
     condition_size: int | None = None,
     num_classes: int | None = None,
     reversible: bool = False,
@@ -71,7 +70,7 @@ def realnvp(
       hidden_channels: Width of the residual networks at the first scale, doubled at each
         further one, of images.
       blocks: Residual blocks of each network, of images.
-      coupling: Law of the couplings; see `Coupling`. `"affine_exp"` is bounded by e^2 here.
+      law: Law of the couplings; see `Coupling`. `"affine_exp"` is bounded by e^2 here.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them, on vectors;
@@ -95,7 +94,7 @@ def realnvp(
       Dinh, Sohl-Dickstein and Bengio, "Density estimation using Real NVP", arXiv:1605.08803.
     """
     conditions = condition_size_of(condition_size, num_classes)
-    law = _AFFINE_EXP if coupling == "affine_exp" else get_law(coupling)
+    law = _AFFINE_EXP if law == "affine_exp" else get_law(law)
     couplings = _Couplings(law, conditions, seeds_from(seed), dtype, network_dtype or dtype)
     if isinstance(event_shape, int):
         size = event_size(event_shape)
@@ -141,40 +140,23 @@ class _Couplings:
     network_dtype: str
 
     def on_vectors(self, mask: MaskName, size: int, hidden_units: Sequence[int]) -> Chain:
-        kept = int(kept_channels(mask, size).sum())
-        outputs = self._parameters * (size - kept)
-        options = {"hidden_units": hidden_units, "input_shape": (kept,)}
-        network = MLP(outputs, **options, **self._network_options())
-        return self._chain(network, mask, size, event_ndims=1)
+        return self._chain(self._factory(MLP, hidden_units=hidden_units), mask, (size,))
 
     def on_images(self, mask: MaskName, shape, *, width: int, blocks: int) -> Chain:
-        *positions, channels = shape
-        kept = int(kept_channels(mask, channels).sum())
-        # On a checkerboard all channels are seen, and all transformed.
-        outputs = self._parameters * (channels - kept or channels)
-        options = {"hidden_channels": width, "blocks": blocks, "input_shape": (*positions, kept)}
-        network = ResNet(outputs, **options, **self._network_options())
-        return self._chain(network, mask, channels, event_ndims=3)
+        factory = self._factory(ResNet, hidden_channels=width, blocks=blocks)
+        return self._chain(factory, mask, shape)
 
-    @property
-    def _parameters(self) -> int:
-        return self.law.parameters_per_channel
+    def _factory(self, network: type, **options) -> Callable:
+        seed = next(self.seeds)
+        return functools.partial(network, seed=seed, dtype=self.network_dtype, **options)
 
-    def _network_options(self) -> dict:
-        return {
-            "condition_size": self.condition_size,
-            "seed": next(self.seeds),
-            "dtype": self.network_dtype,
-        }
-
-    def _chain(self, network, mask: MaskName, channels: int, *, event_ndims: int) -> Chain:
-        condition_shape = None if self.condition_size is None else (self.condition_size,)
+    def _chain(self, factory: Callable, mask: MaskName, shape: tuple[int, ...]) -> Chain:
         coupling = Coupling(
-            network,
+            factory,
             law=self.law,
             mask=mask,
-            event_ndims=event_ndims,
-            condition_shape=condition_shape,
+            event_shape=shape,
+            condition_shape=None if self.condition_size is None else (self.condition_size,),
             dtype=self.dtype,
         )
-        return Chain([ActNorm(channels, dtype=self.dtype), coupling])
+        return Chain([ActNorm(shape[-1], dtype=self.dtype), coupling])

@@ -1,1 +1,27 @@
 """Coupling laws, and the masks that tell what a coupling transforms."""
+
+from tfp_glow.laws.elementwise import (
+    Additive,
+    AffineExp,
+    AffineSigmoid,
+    FromBijector,
+    Law,
+    Multiplicative,
+    get_law,
+)
+from tfp_glow.laws.masks import MaskName, get_mask, kept_channels
+from tfp_glow.laws.spline import RationalQuadraticSpline
+
+__all__ = [
+    "Additive",
+    "AffineExp",
+    "AffineSigmoid",
+    "FromBijector",
+    "Law",
+    "MaskName",
+    "Multiplicative",
+    "RationalQuadraticSpline",
+    "get_law",
+    "get_mask",
+    "kept_channels",
+]

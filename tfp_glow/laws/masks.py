@@ -18,7 +18,15 @@ import tensorflow as tf
 
 from tfp_glow.core.checks import check_choice
 
-__all__ = ["ChannelMask", "Checkerboard", "Mask", "MaskName", "get_mask", "kept_channels"]
+__all__ = [
+    "ChannelMask",
+    "Checkerboard",
+    "Mask",
+    "MaskName",
+    "get_mask",
+    "kept_and_transformed",
+    "kept_channels",
+]
 
 MaskName = Literal[
     "first_half", "second_half", "even", "odd", "checkerboard_even", "checkerboard_odd"
@@ -139,3 +147,13 @@ def _checked_array(mask, channels: int) -> np.ndarray:
             f"Received: dtype {kept.dtype.name}, shape {kept.shape}."
         )
     return kept
+
+
+def kept_and_transformed(
+    mask: MaskName | Sequence[bool], event_shape: Sequence[int]
+) -> tuple[tuple[int, ...], int]:
+    """Shape of what a coupling's network sees, and the channels for which it gives parameters."""
+    *positions, channels = event_shape
+    kept = int(kept_channels(mask, channels).sum())
+    # On a checkerboard all channels are seen, and all transformed.
+    return (*positions, kept), channels - kept or channels

@@ -78,7 +78,7 @@ class RationalQuadraticSpline:
 
         What is computed for values outside is not used, but its gradient must be finite too.
         """
-        bound = tf.cast(self.bound, value.dtype)
+        bound = tf.constant(self.bound, value.dtype)
         return tf.abs(value) < bound, tf.clip_by_value(value, -bound, bound)
 
     def _knots(self, value, raw) -> _Knots:

@@ -2,8 +2,9 @@
 
 from tfp_glow.networks.conv import ZeroConv2D
 from tfp_glow.networks.glow_network import GlowNetwork
-from tfp_glow.networks.lipschitz import LipschitzConv2D, LipschitzDense, LipSwish
+from tfp_glow.networks.lipschitz import LipschitzConv2D, LipschitzDense
 from tfp_glow.networks.lipschitz_networks import LipschitzConvNetwork, LipschitzMLP
+from tfp_glow.networks.lipswish import LipSwish
 from tfp_glow.networks.made import MADE
 from tfp_glow.networks.mlp import MLP
 from tfp_glow.networks.resnet import ResNet

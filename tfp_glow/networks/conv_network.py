@@ -8,11 +8,13 @@ import keras
 import tensorflow as tf
 
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
+from tfp_glow.core.state import Stateful
+from tfp_glow.networks.configured import ConfiguredLayer
 
 __all__ = ["ConvNetwork"]
 
 
-class ConvNetwork(keras.layers.Layer):
+class ConvNetwork(ConfiguredLayer, Stateful):
     """A network on images that is initialized from data and may take a condition vector.
 
     A subclass writes one method,
@@ -24,7 +26,6 @@ class ConvNetwork(keras.layers.Layer):
     first layer's output.
 
     Args:
-      config: The constructor's arguments of the subclass.
       hidden_channels: Channels to which the condition is brought.
       condition_size: Size of the condition vector, or None for no condition.
       seed: Seed of the condition's embedding.
@@ -34,7 +35,6 @@ class ConvNetwork(keras.layers.Layer):
 
     def __init__(
         self,
-        config: dict,
         *,
         hidden_channels: int,
         condition_size: int | None,
@@ -43,7 +43,6 @@ class ConvNetwork(keras.layers.Layer):
         name: str | None,
     ):
         super().__init__(dtype=dtype, name=name)
-        self._config = config
         self.embed = None
         if condition_size is not None:
             initializer = keras.initializers.RandomNormal(stddev=0.05, seed=seed)
@@ -70,7 +69,6 @@ class ConvNetwork(keras.layers.Layer):
 
     @property
     def initialized_flags(self) -> list[keras.Variable]:
-        """The saved flag that tells whether `initialize` has run."""
         return [self.flag]
 
     def _apply(self, x, embedded, run: Callable):
@@ -89,10 +87,3 @@ class ConvNetwork(keras.layers.Layer):
             return tf.cast(inputs, self.compute_dtype), tf.zeros([], self.compute_dtype)
         x, condition = (tf.cast(value, self.compute_dtype) for value in inputs)
         return x, self.embed(condition)[:, tf.newaxis, tf.newaxis, :]
-
-    def get_config(self) -> dict:
-        return {
-            **self._config,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-            "name": self.name,
-        }

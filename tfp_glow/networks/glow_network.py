@@ -23,23 +23,23 @@ class GlowNetwork(ConvNetwork):
     condition vector enters through a dense layer, added to the first convolution's output.
 
     Args:
-      channels: Channels of the output.
+      outputs: Channels of the output.
       hidden_channels: Channels of the two hidden layers.
-      input_shape: `(H, W, C)` of the input; builds the network.
+      inputs: `(H, W, C)` of the input; builds the network.
       condition_size: Size of the condition vector, or None for no condition.
       seed: Seed of the initial weights.
       dtype: Keras dtype or policy, such as `"mixed_bfloat16"`.
       name: Name of the layer.
 
     Call with `[..., H, W, C]`, or with the list of that and a condition `[..., condition_size]`.
-    Returns `[..., H, W, channels]`.
+    Returns `[..., H, W, outputs]`.
 
     Raises:
       ValueError, TypeError: If a size is no positive int.
 
     Example:
 
-        network = GlowNetwork(12, hidden_channels=64, input_shape=(16, 16, 6), seed=0)
+        network = GlowNetwork(12, hidden_channels=64, inputs=(16, 16, 6), seed=0)
         network(tf.zeros([8, 16, 16, 6]))     # [8, 16, 16, 12]
 
     References:
@@ -49,27 +49,19 @@ class GlowNetwork(ConvNetwork):
 
     def __init__(
         self,
-        channels: int,
+        outputs: int,
         *,
         hidden_channels: int,
-        input_shape: tuple[int, int, int],
+        inputs: tuple[int, int, int],
         condition_size: int | None = None,
         seed: int | None = None,
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_positive_int(channels, "channels")
+        check_positive_int(outputs, "outputs")
         check_positive_int(hidden_channels, "hidden_channels")
-        config = {
-            "channels": channels,
-            "hidden_channels": hidden_channels,
-            "input_shape": tuple(input_shape),
-            "condition_size": condition_size,
-            "seed": seed,
-        }
         first, second, third = np.random.SeedSequence(seed).generate_state(3).tolist()
         super().__init__(
-            config,
             hidden_channels=hidden_channels,
             condition_size=condition_size,
             seed=third,
@@ -79,10 +71,10 @@ class GlowNetwork(ConvNetwork):
         options = {"dtype": self.dtype_policy}
         self.first = ActNormConv2D(hidden_channels, 3, seed=first, name="first", **options)
         self.second = ActNormConv2D(hidden_channels, 1, seed=second, name="second", **options)
-        self.last = ZeroConv2D(channels, 3, name="last", **options)
-        self.first.build((None, *input_shape))
-        self.second.build((None, *input_shape[:2], hidden_channels))
-        self.last.build((None, *input_shape[:2], hidden_channels))
+        self.last = ZeroConv2D(outputs, 3, name="last", **options)
+        self.first.build((None, *inputs))
+        self.second.build((None, *inputs[:2], hidden_channels))
+        self.last.build((None, *inputs[:2], hidden_channels))
         self.built = True
 
     def _apply(self, x, embedded, run):

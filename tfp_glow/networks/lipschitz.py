@@ -10,51 +10,16 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.checks import check_choice, check_positive_int
+from tfp_glow.core.state import Stateful
 from tfp_glow.networks.lowering import convolve
 
-__all__ = ["LipSwish", "LipschitzConv2D", "LipschitzDense"]
+__all__ = ["LipschitzConv2D", "LipschitzDense"]
 
 TINY = 1e-12
 BLOCK = 8
 
 
-@keras.saving.register_keras_serializable("tfp_glow")
-class LipSwish(keras.layers.Layer):
-    """x sigmoid(beta x) / 1.1 with a learned beta > 0, whose slope is at most 1.
-
-    References:
-      Chen, Behrmann, Duvenaud and Jacobsen, "Residual Flows for Invertible Generative Modeling",
-      arXiv:1906.02735, section 3.3.
-    """
-
-    def build(self, input_shape) -> None:
-        # A sharper bend than the paper's 0.5 starts with: values behind layers of bounded norm are
-        # small, and a soft bend leaves a network nearly linear on them for long.
-        start = keras.initializers.Constant(2.0)
-        self.raw_beta = self.add_weight(shape=(), initializer=start, name="raw_beta")
-
-    def call(self, x):
-        beta = tf.nn.softplus(tf.convert_to_tensor(self.raw_beta))
-        return _lipswish(x, tf.cast(beta, x.dtype))
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-
-@tf.custom_gradient
-def _lipswish(x, beta):
-    """The activation, whose slope is computed once however often a series multiplies by it."""
-    sigmoid = tf.sigmoid(beta * x) / 1.1
-    curved = x * sigmoid * (1.0 - 1.1 * sigmoid)
-    slope = sigmoid + beta * curved
-
-    def gradient(upstream):
-        return upstream * slope, tf.reduce_sum(upstream * x * curved)
-
-    return x * sigmoid, gradient
-
-
-class _Lipschitz(keras.layers.Layer):
+class _Lipschitz(keras.layers.Layer, Stateful):
     """A linear layer, scaled down where its spectral norm is above a coefficient.
 
         y = op(x) min(1, coefficient / norm) + bias,   norm = |op(v)|
@@ -104,7 +69,11 @@ class _Lipschitz(keras.layers.Layer):
 
     def scaled_norm(self):
         """The spectral norm of the layer as it is called, at most the coefficient."""
-        return tf.minimum(self.norm(), tf.cast(self.coefficient, self.kernel.dtype))
+        return tf.minimum(self.norm(), tf.constant(self.coefficient, self.kernel.dtype))
+
+    @property
+    def advances(self) -> bool:
+        return True
 
     def advance(self) -> None:
         """One power iteration."""

@@ -11,28 +11,31 @@ import tensorflow as tf
 
 from tfp_glow.core.checks import check_positive_int
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
-from tfp_glow.networks.lipschitz import LipschitzConv2D, LipschitzDense, LipSwish
+from tfp_glow.core.state import Stateful
+from tfp_glow.networks.configured import ConfiguredLayer
+from tfp_glow.networks.lipschitz import LipschitzConv2D, LipschitzDense
+from tfp_glow.networks.lipswish import LipSwish
 
 __all__ = ["LipschitzConvNetwork", "LipschitzMLP"]
 
 Activation = Literal["lipswish", "elu", "tanh", "softplus"]
 
 
-class _LipschitzNetwork(keras.layers.Layer):
+class _LipschitzNetwork(ConfiguredLayer, Stateful):
     """Lipschitz layers, each behind an activation of slope at most 1.
 
     The first activation sees the input itself, whose scale is 1 behind ActNorm: behind a layer of
     bounded norm values are so small that a smooth activation is nearly linear on them.
     """
 
-    def __init__(self, config: dict, activation: Activation, *, dtype, name: str | None):
+    def __init__(self, activation: Activation, *, dtype, name: str | None):
         super().__init__(dtype=dtype, name=name)
         if activation not in ("lipswish", "elu", "tanh", "softplus"):
             raise ValueError(
                 "activation must be 'lipswish', 'elu', 'tanh' or 'softplus', whose slopes are at "
                 f"most 1 and smooth. Received: {activation!r}."
             )
-        self._config = {**config, "activation": activation}
+        self._activation = activation
 
     def _set_layers(self, layers: Sequence, input_shape, condition_size: int | None) -> None:
         """Builds the layers on one another, with activations of their own."""
@@ -51,9 +54,8 @@ class _LipschitzNetwork(keras.layers.Layer):
         self.built = True
 
     def _new_activation(self) -> keras.layers.Layer:
-        name = self._config["activation"]
-        if name != "lipswish":
-            return keras.layers.Activation(name, dtype=self.dtype_policy)
+        if self._activation != "lipswish":
+            return keras.layers.Activation(self._activation, dtype=self.dtype_policy)
         layer = LipSwish(dtype=self.dtype_policy)
         layer.build(None)
         return layer
@@ -74,6 +76,10 @@ class _LipschitzNetwork(keras.layers.Layer):
             hidden = _apply(pair, hidden)
         return hidden
 
+    @property
+    def advances(self) -> bool:
+        return True
+
     def advance(self) -> None:
         """One power iteration in every layer."""
         for layer in self.linear:
@@ -88,13 +94,6 @@ class _LipschitzNetwork(keras.layers.Layer):
         """A bound of the network's Lipschitz constant: the product of its layers' norms."""
         return tf.reduce_prod([layer.scaled_norm() for layer in self.linear])
 
-    def get_config(self) -> dict:
-        return {
-            **self._config,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-            "name": self.name,
-        }
-
 
 def _apply(pair: tuple, x):
     activation, layer = pair
@@ -106,7 +105,7 @@ class LipschitzMLP(_LipschitzNetwork):
     """Dense layers of spectral norm at most `coefficient` each.
 
     Args:
-      size: Size of the input and of the output.
+      inputs: Size of the input and of the output.
       hidden_units: Size of each hidden layer.
       coefficient: Bound of every layer's norm, below 1.
       activation: `"lipswish"`, `"elu"`, `"tanh"` or `"softplus"`.
@@ -132,7 +131,7 @@ class LipschitzMLP(_LipschitzNetwork):
 
     def __init__(
         self,
-        size: int,
+        inputs: int,
         *,
         hidden_units: Sequence[int] = (64, 64),
         coefficient: float = 0.9,
@@ -142,22 +141,15 @@ class LipschitzMLP(_LipschitzNetwork):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_positive_int(size, "size")
-        config = {
-            "size": size,
-            "hidden_units": list(hidden_units),
-            "coefficient": coefficient,
-            "condition_size": condition_size,
-            "seed": seed,
-        }
-        super().__init__(config, activation, dtype=dtype, name=name)
-        units = [*hidden_units, size]
+        check_positive_int(inputs, "inputs")
+        super().__init__(activation, dtype=dtype, name=name)
+        units = [*hidden_units, inputs]
         seeds = np.random.SeedSequence(seed).generate_state(len(units)).tolist()
         layers = [
             LipschitzDense(n, coefficient=coefficient, seed=layer_seed, dtype=self.dtype_policy)
             for n, layer_seed in zip(units, seeds, strict=True)
         ]
-        self._set_layers(layers, (size,), condition_size)
+        self._set_layers(layers, (inputs,), condition_size)
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
@@ -165,7 +157,7 @@ class LipschitzConvNetwork(_LipschitzNetwork):
     """3x3, 1x1 and 3x3 convolutions of spectral norm at most `coefficient` each.
 
     Args:
-      input_shape: `(H, W, C)` of the input and of the output.
+      inputs: `(H, W, C)` of the input and of the output.
       hidden_channels: Channels of the two hidden layers.
       coefficient: Bound of every layer's norm, below 1.
       activation: `"lipswish"`, `"elu"`, `"tanh"` or `"softplus"`.
@@ -190,7 +182,7 @@ class LipschitzConvNetwork(_LipschitzNetwork):
 
     def __init__(
         self,
-        input_shape: Sequence[int],
+        inputs: Sequence[int],
         *,
         hidden_channels: int = 32,
         coefficient: float = 0.9,
@@ -201,19 +193,12 @@ class LipschitzConvNetwork(_LipschitzNetwork):
         name: str | None = None,
     ):
         check_positive_int(hidden_channels, "hidden_channels")
-        config = {
-            "input_shape": tuple(input_shape),
-            "hidden_channels": hidden_channels,
-            "coefficient": coefficient,
-            "condition_size": condition_size,
-            "seed": seed,
-        }
-        super().__init__(config, activation, dtype=dtype, name=name)
-        sizes = [(hidden_channels, 3), (hidden_channels, 1), (input_shape[-1], 3)]
+        super().__init__(activation, dtype=dtype, name=name)
+        sizes = [(hidden_channels, 3), (hidden_channels, 1), (inputs[-1], 3)]
         seeds = np.random.SeedSequence(seed).generate_state(len(sizes)).tolist()
         options = {"coefficient": coefficient, "dtype": self.dtype_policy}
         layers = [
             LipschitzConv2D(filters, kernel_size, seed=layer_seed, **options)
             for (filters, kernel_size), layer_seed in zip(sizes, seeds, strict=True)
         ]
-        self._set_layers(layers, tuple(input_shape), condition_size)
+        self._set_layers(layers, tuple(inputs), condition_size)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from typing import Literal
-
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util
 
+from tfp_glow.core import modes
+from tfp_glow.core.compat import in_xla
+from tfp_glow.core.modes import Backend
 from tfp_glow.core.shapes import multiply_last
 
-__all__ = ["convolve", "lower_for"]
-
-Backend = Literal["cpu", "cpu_xla", "accelerator"]
+__all__ = ["convolve"]
 
 # Outputs of up to this share of the input's channels make the shifted products pay on a CPU.
 NARROW = 0.4
-
-_forced: Backend | None = None
 
 
 def convolve(x, kernel):
@@ -42,24 +36,12 @@ def convolve(x, kernel):
     return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
 
 
-@contextlib.contextmanager
-def lower_for(backend: Backend) -> Iterator[None]:
-    """Traces what is inside for another backend than this machine's, as an export does."""
-    global _forced
-    before, _forced = _forced, backend
-    try:
-        yield
-    finally:
-        _forced = before
-
-
 def _backend() -> Backend:
-    if _forced is not None:
-        return _forced
+    if modes.current().backend is not None:
+        return modes.current().backend
     if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
         return "accelerator"
-    graph = tf.compat.v1.get_default_graph()
-    return "cpu_xla" if control_flow_util.GraphOrParentsInXlaContext(graph) else "cpu"
+    return "cpu_xla" if in_xla(tf.compat.v1.get_default_graph()) else "cpu"
 
 
 def _shifted_products(x, kernel):

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfp_glow.core.checks import check_positive_int
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
+from tfp_glow.networks.configured import ConfiguredLayer
 
 __all__ = ["MADE"]
 
@@ -35,23 +36,23 @@ class MaskedDense(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
-class MADE(keras.layers.Layer):
+class MADE(ConfiguredLayer):
     """Dense layers, masked so that the parameters of x_d read only what comes before x_d.
 
     With degrees m of the units, a connection from a unit of degree m to one of degree n is
     left out unless m <= n, or m < n where it goes into an output. Inputs and outputs have the
-    degrees 1 .. size, in the order asked for; a hidden layer's go through 0 .. size - 1 in
+    degrees 1 .. inputs, in the order asked for; a hidden layer's go through 0 .. inputs - 1 in
     turn. Units of degree 0 read the condition alone, and give it to the first output.
 
     Args:
-      size: Number of inputs.
-      parameters: Number of outputs for each input. All inputs' first parameters come first,
-        then all their second ones.
+      inputs: Number of inputs, or a shape `(size,)`.
+      outputs: Number of outputs, as many for each input; two for each when omitted. All inputs'
+        first parameters come first, then all their second ones.
       hidden_units: Size of each hidden layer.
       residual: Whether the hidden layers after the first are residual blocks of two layers
         each; all of `hidden_units` must be equal.
-      order: `"forward"` for x_1 first, `"reverse"` for x_size first, `"random"`, or for each input
-        its place from 0.
+      order: `"forward"` for x_1 first, `"reverse"` for the last one first, `"random"`, or for each
+        input its place from 0.
       activation: A Keras activation.
       condition_size: Size of the condition vector, which every hidden unit of the first
         layer reads, or None.
@@ -60,10 +61,10 @@ class MADE(keras.layers.Layer):
       name: Name of the layer.
 
     Call with `[..., size]`, or with the list of that and a condition `[..., condition_size]`
-    whose leading dimensions broadcast. Returns `[..., parameters * size]`, at first zeros.
+    whose leading dimensions broadcast. Returns `[..., outputs]`, at first zeros.
 
     Raises:
-      ValueError, TypeError: If a size is no positive int, the order is none of `size` inputs,
+      ValueError, TypeError: If a size is no positive int, the order is none of the inputs,
         or `residual` is given layers of different sizes.
 
     Example:
@@ -78,9 +79,9 @@ class MADE(keras.layers.Layer):
 
     def __init__(
         self,
-        size: int,
+        inputs: int | Sequence[int],
         *,
-        parameters: int = 2,
+        outputs: int | None = None,
         hidden_units: Sequence[int] = (64, 64),
         residual: bool = False,
         order: Literal["forward", "reverse", "random"] | Sequence[int] = "forward",
@@ -91,19 +92,9 @@ class MADE(keras.layers.Layer):
         name: str | None = None,
     ):
         super().__init__(dtype=dtype, name=name)
-        check_positive_int(size, "size")
-        check_positive_int(parameters, "parameters")
+        size = check_positive_int(inputs if isinstance(inputs, int) else inputs[0], "inputs")
+        parameters = 2 if outputs is None else _parameters_of_each(outputs, size)
         _check_hidden(hidden_units, residual)
-        self._config = {
-            "size": size,
-            "parameters": parameters,
-            "hidden_units": list(hidden_units),
-            "residual": residual,
-            "order": order if isinstance(order, str) else list(order),
-            "activation": activation,
-            "condition_size": condition_size,
-            "seed": seed,
-        }
         self.activation = keras.activations.get(activation)
         self._residual = residual
         *seeds, order_seed = (
@@ -152,12 +143,18 @@ class MADE(keras.layers.Layer):
                 hidden = layer(self.activation(hidden))
         return self.last(self.activation(hidden))
 
-    def get_config(self) -> dict:
-        return {
-            **self._config,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-            "name": self.name,
-        }
+    @classmethod
+    def from_config(cls, config: dict) -> MADE:
+        if "parameters" in config:  # As version 0.1.0 saved it.
+            config = {**config, "outputs": config["parameters"] * config["size"]}
+            del config["parameters"]
+        return super().from_config(config)
+
+
+def _parameters_of_each(outputs: int, size: int) -> int:
+    if check_positive_int(outputs, "outputs") % size:
+        raise ValueError(f"outputs must be a multiple of the {size} inputs. Received: {outputs}.")
+    return outputs // size
 
 
 def _check_hidden(hidden_units: Sequence[int], residual: bool) -> None:

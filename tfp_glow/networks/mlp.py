@@ -10,60 +10,53 @@ import tensorflow as tf
 
 from tfp_glow.core.checks import check_positive_int
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
+from tfp_glow.networks.configured import ConfiguredLayer
 
 __all__ = ["MLP"]
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
-class MLP(keras.layers.Layer):
+class MLP(ConfiguredLayer):
     """Dense layers with an activation between them; the last starts at zero.
 
     Args:
-      channels: Size of the output.
+      outputs: Size of the output.
       hidden_units: Size of each hidden layer.
       activation: A Keras activation.
-      input_shape: `(size,)` of the input; builds the network.
+      inputs: `(size,)` of the input; builds the network.
       condition_size: Size of the condition vector, which is concatenated to the input, or None.
       seed: Seed of the initial weights.
       dtype: Keras dtype or policy.
       name: Name of the layer.
 
     Call with `[..., size]`, or with the list of that and a condition `[..., condition_size]`
-    whose leading dimensions broadcast. Returns `[..., channels]`.
+    whose leading dimensions broadcast. Returns `[..., outputs]`.
 
     Raises:
       ValueError, TypeError: If a size is no positive int.
 
     Example:
 
-        network = MLP(4, hidden_units=(64, 64), input_shape=(2,), seed=0)
+        network = MLP(4, hidden_units=(64, 64), inputs=(2,), seed=0)
         network(tf.zeros([8, 2]))     # [8, 4]
     """
 
     def __init__(
         self,
-        channels: int,
+        outputs: int,
         *,
         hidden_units: Sequence[int] = (64, 64),
         activation: str = "relu",
-        input_shape: tuple[int],
+        inputs: tuple[int],
         condition_size: int | None = None,
         seed: int | None = None,
         dtype: str = "float32",
         name: str | None = None,
     ):
         super().__init__(dtype=dtype, name=name)
-        check_positive_int(channels, "channels")
+        check_positive_int(outputs, "outputs")
         for index, units in enumerate(hidden_units):
             check_positive_int(units, f"hidden_units[{index}]")
-        self._config = {
-            "channels": channels,
-            "hidden_units": list(hidden_units),
-            "activation": activation,
-            "input_shape": tuple(input_shape),
-            "condition_size": condition_size,
-            "seed": seed,
-        }
         seeds = np.random.SeedSequence(seed).generate_state(len(hidden_units)).tolist()
         self.hidden = [
             keras.layers.Dense(
@@ -74,10 +67,8 @@ class MLP(keras.layers.Layer):
             )
             for units, layer_seed in zip(hidden_units, seeds, strict=True)
         ]
-        self.last = keras.layers.Dense(
-            channels, kernel_initializer="zeros", dtype=self.dtype_policy
-        )
-        size = input_shape[-1] + (condition_size or 0)
+        self.last = keras.layers.Dense(outputs, kernel_initializer="zeros", dtype=self.dtype_policy)
+        size = inputs[-1] + (condition_size or 0)
         for layer in (*self.hidden, self.last):
             layer.build((None, size))
             size = layer.units
@@ -92,10 +83,3 @@ class MLP(keras.layers.Layer):
         for layer in self.hidden:
             x = layer(x)
         return self.last(x)
-
-    def get_config(self) -> dict:
-        return {
-            **self._config,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-            "name": self.name,
-        }

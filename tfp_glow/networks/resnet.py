@@ -23,24 +23,24 @@ class ResNet(ConvNetwork):
     `initialize`, where the paper has weight and batch normalization. The last starts at zero.
 
     Args:
-      channels: Channels of the output.
+      outputs: Channels of the output.
       hidden_channels: Channels within.
       blocks: Number of residual blocks.
-      input_shape: `(H, W, C)` of the input; builds the network.
+      inputs: `(H, W, C)` of the input; builds the network.
       condition_size: Size of the condition vector, or None for no condition.
       seed: Seed of the initial weights.
       dtype: Keras dtype or policy, such as `"mixed_bfloat16"`.
       name: Name of the layer.
 
     Call with `[..., H, W, C]`, or with the list of that and a condition `[..., condition_size]`.
-    Returns `[..., H, W, channels]`.
+    Returns `[..., H, W, outputs]`.
 
     Raises:
       ValueError, TypeError: If a size is no positive int.
 
     Example:
 
-        network = ResNet(6, hidden_channels=64, blocks=4, input_shape=(32, 32, 3), seed=0)
+        network = ResNet(6, hidden_channels=64, blocks=4, inputs=(32, 32, 3), seed=0)
         network(tf.zeros([8, 32, 32, 3]))     # [8, 32, 32, 6]
 
     References:
@@ -50,30 +50,21 @@ class ResNet(ConvNetwork):
 
     def __init__(
         self,
-        channels: int,
+        outputs: int,
         *,
         hidden_channels: int,
         blocks: int,
-        input_shape: tuple[int, int, int],
+        inputs: tuple[int, int, int],
         condition_size: int | None = None,
         seed: int | None = None,
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_positive_int(channels, "channels")
+        check_positive_int(outputs, "outputs")
         check_positive_int(hidden_channels, "hidden_channels")
         check_positive_int(blocks, "blocks")
-        config = {
-            "channels": channels,
-            "hidden_channels": hidden_channels,
-            "blocks": blocks,
-            "input_shape": tuple(input_shape),
-            "condition_size": condition_size,
-            "seed": seed,
-        }
         *seeds, last = np.random.SeedSequence(seed).generate_state(2 * blocks + 2).tolist()
         super().__init__(
-            config,
             hidden_channels=hidden_channels,
             condition_size=condition_size,
             seed=last,
@@ -86,9 +77,9 @@ class ResNet(ConvNetwork):
             for index, layer_seed in enumerate(seeds)
         ]
         self.blocks = list(zip(inner[::2], inner[1::2], strict=True))
-        self.last = ZeroConv2D(channels, 1, name="last", **options)
-        hidden_shape = (None, *input_shape[:2], hidden_channels)
-        self.first.build((None, *input_shape))
+        self.last = ZeroConv2D(outputs, 1, name="last", **options)
+        hidden_shape = (None, *inputs[:2], hidden_channels)
+        self.first.build((None, *inputs))
         for layer in (*inner, self.last):
             layer.build(hidden_shape)
         self.built = True

@@ -6,15 +6,15 @@ log-det `[batch]`, in nats, whose gradients are estimated too.
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.core import modes
 from tfp_glow.core.checks import check_choice, check_positive_int
 from tfp_glow.core.noise import Noise, noise_like
 
@@ -24,7 +24,6 @@ __all__ = [
     "LogDetEstimator",
     "PowerSeries",
     "RussianRoulette",
-    "evaluation",
     "get_estimator",
     "value_and_jacobian",
 ]
@@ -33,27 +32,6 @@ __all__ = [
 _LEAST_PROBABILITY = 1e-12
 # Values of an event whose whole Jacobian is computed.
 LARGEST_EXACT = 64
-
-_evaluating = False
-
-
-@contextlib.contextmanager
-def evaluation() -> Iterator[None]:
-    """Log-dets traced or computed inside take their estimators' `evaluation_terms`, all exact.
-
-    `FlowModel` evaluates and predicts so.
-
-    Example:
-
-        with evaluation():
-            log_prob = flow.log_prob(x)
-    """
-    global _evaluating
-    before, _evaluating = _evaluating, True
-    try:
-        yield
-    finally:
-        _evaluating = before
 
 
 class LogDetEstimator(Protocol):
@@ -106,7 +84,7 @@ class PowerSeries:
         check_choice(self.noise, ("rademacher", "gaussian"), "noise")
 
     def __call__(self, g: Callable, x, seed):
-        terms = self.evaluation_terms if _evaluating else self.terms
+        terms = self.evaluation_terms if modes.current().evaluating else self.terms
         return _series(g, x, noise_like(x, self.noise, seed), tf.constant(terms), np.ones(terms))
 
 
@@ -144,7 +122,7 @@ class RussianRoulette:
 
     def __call__(self, g: Callable, x, seed):
         noise = noise_like(x, self.noise, seed)
-        if _evaluating:
+        if modes.current().evaluating:
             terms = self.evaluation_terms
             return _series(g, x, noise, tf.constant(terms), np.ones(terms))
         survival = self._survival()

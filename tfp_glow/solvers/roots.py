@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 __all__ = ["solve_for_latent"]
+
+# Each Newton step doubles the orders of derivatives that are right: after two, up to the third.
+NEWTON_STEPS = 2
 
 
 def solve_for_latent(y, gain, slope, offset):
     """The s at which s + gain * tanh(slope * s + offset) is y, for gain * slope > -1.
 
-    The left side grows with s, and differs from s by |gain| at most. That interval is halved
-    until it is as small as the dtype allows, which needs no start and cannot diverge; the
-    gradients are those of one Newton step from there, the implicit function's.
+    The left side grows with s, and differs from s by |gain| at most, which brackets the root.
+    The derivatives are those of Newton steps from there, the implicit function's.
 
     Args:
       y: `[...]`.
@@ -21,24 +25,19 @@ def solve_for_latent(y, gain, slope, offset):
     y, gain, slope, offset = (
         value + tf.zeros_like(y + gain + slope + offset) for value in (y, gain, slope, offset)
     )
+    s = tf.stop_gradient(_bracketed(*map(tf.stop_gradient, (y, gain, slope, offset))))
+    for _ in range(NEWTON_STEPS):
+        tanh = tf.tanh(slope * s + offset)
+        s -= (s + gain * tanh - y) / (1.0 + gain * slope * (1.0 - tanh**2))
+    return s
 
-    def left_side(s):
-        return s + gain * tf.tanh(slope * s + offset)
 
-    def halve(count, low, high):
-        middle = 0.5 * (low + high)
-        above = left_side(middle) > y
-        return count + 1, tf.where(above, low, middle), tf.where(above, middle, high)
-
-    halvings = 64 if y.dtype == tf.float64 else 32
+def _bracketed(y, gain, slope, offset):
     reach = tf.abs(gain)
-    _, low, high = tf.while_loop(
-        lambda count, *_: count < halvings,
-        halve,
-        (tf.constant(0), tf.stop_gradient(y - reach), tf.stop_gradient(y + reach)),
-        maximum_iterations=halvings,
-    )
-    s = tf.stop_gradient(0.5 * (low + high))
-    tanh = tf.tanh(slope * s + offset)
-    derivative = tf.stop_gradient(1.0 + gain * slope * (1.0 - tanh**2))
-    return s - (s + gain * tanh - y) / derivative
+    return tfp.math.find_root_chandrupatla(
+        lambda s: s + gain * tf.tanh(slope * s + offset) - y,
+        y - reach,
+        y + reach,
+        position_tolerance=4 * np.finfo(y.dtype.as_numpy_dtype).eps,
+        max_iterations=100,
+    ).estimated_root

@@ -1,0 +1,66 @@
+"""What a bijector is conditioned on, and how it reaches those that take it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+__all__ = ["check_condition", "common_condition_shape", "condition_for"]
+
+tfb = tfp.bijectors
+
+
+def check_condition(condition, shape: tuple[int, ...] | None, dtype: tf.DType | None, name: str):
+    """The condition as a tensor, cast to `dtype` where it holds floats.
+
+    Args:
+      condition: What was given, or None.
+      shape: Event shape of the condition, or None where there must be none.
+      dtype: dtype of the values, or None for any.
+      name: Name of the bijector.
+
+    Raises:
+      ValueError: If the condition is missing, not wanted, or of another shape.
+    """
+    if condition is None and shape is None:
+        return None
+    if shape is None:
+        raise ValueError(f"condition must be None: {name} takes none. Received: {condition!r}.")
+    if condition is None:
+        raise ValueError(_message(shape, name, "None"))
+    condition = tf.convert_to_tensor(condition)
+    if condition.dtype.is_floating and dtype is not None:
+        condition = tf.cast(condition, dtype)
+    if not _fits(condition.shape, shape):
+        raise ValueError(_message(shape, name, f"shape {tuple(condition.shape)}"))
+    return condition
+
+
+def condition_for(bijector: tfb.Bijector, condition):
+    """The condition where `bijector` takes one, None elsewhere."""
+    return condition if getattr(bijector, "condition_shape", None) is not None else None
+
+
+def common_condition_shape(bijectors: Iterable[tfb.Bijector]) -> tuple[int, ...] | None:
+    """The condition shape that the bijectors share, None where none takes a condition."""
+    shapes = {getattr(b, "condition_shape", None) for b in bijectors} - {None}
+    if len(shapes) > 1:
+        raise ValueError(
+            "bijectors that take a condition must agree on its shape. "
+            f"Received: condition shapes {sorted(shapes)}."
+        )
+    return next(iter(shapes), None)
+
+
+def _fits(received: tf.TensorShape, shape: tuple[int, ...]) -> bool:
+    ndims = len(shape)
+    if received.rank is None or not ndims:
+        return True
+    return received.rank >= ndims and received[-ndims:].is_compatible_with(shape)
+
+
+def _message(shape: tuple[int, ...], name: str, received: str) -> str:
+    sizes = ", ".join(map(str, shape))
+    return f"condition of {name} must have shape [..., {sizes}]. Received: {received}."

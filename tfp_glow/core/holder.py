@@ -1,0 +1,98 @@
+"""A module whose attributes become its parts: variables, Keras networks, other modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from tfp_glow.core.compat import declares_its_parameters, tracks_attributes, untracked
+from tfp_glow.core.state import Stateful
+
+__all__ = ["Holder"]
+
+
+class Holder(tf.Module):
+    """Shows the variables of what it holds to `tf.Module`, which does not look into Keras layers.
+
+    Keras layers and modules that are assigned to an attribute, alone or in a list, become parts.
+    Lists come back as they were assigned. What stands in `__dict__` alone is no part.
+    """
+
+    _TF_MODULE_IGNORED_PROPERTIES = frozenset(
+        {"_modules", "_networks"} | tf.Module._TF_MODULE_IGNORED_PROPERTIES
+    )
+
+    def __new__(cls, *args, **kwargs):
+        holder = super().__new__(cls)
+        holder.__dict__.update(_keras_variables=[], _modules=[], _networks=[], _opaque=False)
+        return holder
+
+    def __setattr__(self, name: str, value) -> None:
+        if not tracks_attributes(self):
+            super().__setattr__(name, value)
+            return
+        items = list(value) if isinstance(value, list | tuple) else [value]
+        modules = [item for item in items if isinstance(item, tf.Module)]
+        kept_as_it_is = not modules and isinstance(
+            value, list | tuple | dict | keras.layers.Layer | keras.Variable
+        )
+        super().__setattr__(name, untracked(self, value) if kept_as_it_is else value)
+        self._modules.extend(modules)
+        for item in items:
+            if isinstance(item, keras.layers.Layer):
+                self._hold_network(item)
+
+    def _hold_network(self, network: keras.layers.Layer) -> None:
+        if not network.built:
+            raise ValueError(
+                f"network must be built before a bijector holds it. Received: {network.name!r}, "
+                "which is not. Call it once on an input of the right shape, as in "
+                "network(tf.zeros([1, size])), or call network.build(input_shape)."
+            )
+        self._networks.append(network)
+        variables = [v.value for network in self._networks for v in network.variables]
+        super().__setattr__("_network_variables", variables)
+
+    def add_variable(
+        self, value, *, name: str, trainable: bool = True, dtype: str | None = None
+    ) -> keras.Variable:
+        """Creates a `keras.Variable` whose `tf.Variable` hangs on the bijector as `_name`."""
+        variable = keras.Variable(
+            value, dtype=dtype or self.dtype.name, trainable=trainable, autocast=False, name=name
+        )
+        super().__setattr__(f"_{name}", variable.value)
+        self._keras_variables.append(variable)
+        return variable
+
+    @property
+    def keras_variables(self) -> tuple[keras.Variable, ...]:
+        """Every `keras.Variable` inside, each once: own, of networks and of inner bijectors."""
+        own = [*self._keras_variables, *(v for n in self._networks for v in n.variables)]
+        inner = (v for part in self._holders() for v in part.keras_variables)
+        return tuple({id(v): v for v in (*own, *inner)}.values())
+
+    def all_variables(self) -> Iterator[keras.Variable | tf.Variable]:
+        """The Keras variables, and those that other modules inside hold."""
+        yield from self._keras_variables
+        for network in self._networks:
+            yield from network.variables
+        for module in self._modules:
+            yield from module.all_variables() if isinstance(module, Holder) else module.variables
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether a function inside may read variables that nobody can see."""
+        return self._opaque or any(map(_is_opaque, self._modules))
+
+    def _holders(self) -> Iterator[Holder]:
+        return (module for module in self._modules if isinstance(module, Holder))
+
+    def _states(self) -> Iterator[Stateful]:
+        parts = (*self._modules, *self._networks)
+        return (part for part in parts if isinstance(part, Stateful))
+
+
+def _is_opaque(module: tf.Module) -> bool:
+    return module.is_opaque if isinstance(module, Holder) else not declares_its_parameters(module)

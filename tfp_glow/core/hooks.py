@@ -1,0 +1,86 @@
+"""What TFP, and who calls a bijector, find on it; a subclass of `FlowBijector` need not know."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_glow.core.arguments import bound_arguments
+from tfp_glow.core.conditions import check_condition
+from tfp_glow.core.holder import Holder
+from tfp_glow.core.memory import Memory, current_moment
+from tfp_glow.core.passes import FORWARD, INVERSE, OnePass, Pass
+
+__all__ = ["Hooks"]
+
+tfb = tfp.bijectors
+
+
+class Hooks(Holder, OnePass):
+    """Derives everything that TFP asks a bijector for from its two passes."""
+
+    _cache = Memory()
+    _last_moment = None
+    _TF_MODULE_IGNORED_PROPERTIES = frozenset(
+        {"_arguments", "_flags", "_hashed_moment", "_last_moment", "_parameters"}
+        | Holder._TF_MODULE_IGNORED_PROPERTIES
+        | tfb.Bijector._TF_MODULE_IGNORED_PROPERTIES
+    )
+
+    def __new__(cls, *args, **kwargs):
+        bijector = super().__new__(cls, *args, **kwargs)
+        bijector.__dict__["_arguments"] = bound_arguments(cls, args, kwargs)
+        return bijector
+
+    @property
+    def condition_shape(self) -> tuple[int, ...] | None:
+        """Event shape of the condition, None where the bijector takes none."""
+        return self._condition_shape
+
+    def forward_and_log_det(self, z, condition=None, *, event_ndims: int | None = None):
+        """Returns `(x, log|det dx/dz|)` of one pass."""
+        return self._public_pass(FORWARD, z, condition, event_ndims)
+
+    def inverse_and_log_det(self, x, condition=None, *, event_ndims: int | None = None):
+        """Returns `(z, log|det dz/dx|)` of one pass."""
+        return self._public_pass(INVERSE, x, condition, event_ndims)
+
+    def copy(self, **changed) -> Hooks:
+        """The same bijector, or one built anew with some arguments changed."""
+        return super().copy(**changed) if changed else self
+
+    def __getitem__(self, slices) -> Hooks:
+        return self  # The parameters have no batch dimensions to slice.
+
+    def _public_pass(self, direction: Pass, value, condition, event_ndims: int | None):
+        value = tf.convert_to_tensor(value, dtype_hint=self.dtype)
+        condition = self._checked(direction, value, condition)
+        return direction(self, value, condition, event_ndims=event_ndims)
+
+    def _checked(self, direction: Pass, value, condition):
+        """The condition as the two methods take it; raises where an argument does not fit."""
+        ndims, rank = direction.min_event_ndims(self), value.shape.rank
+        if rank is not None and rank < ndims:
+            raise ValueError(
+                f"{self.name}: {direction.argument} must have at least {ndims} dimensions. "
+                f"Received: shape {tuple(value.shape)}."
+            )
+        return check_condition(condition, self._condition_shape, self.dtype, self.name)
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None) -> dict:
+        return {}
+
+    def _get_parameterization(self):
+        return id(self) if self._is_unique else self.parameters
+
+    def __hash__(self) -> int:
+        """Another one when what passes depend on has changed; see `core/memory.py`."""
+        if not self._is_unique:
+            return super().__hash__()
+        self.__dict__["_hashed_moment"] = current_moment(self)
+        return hash((id(self), self._hashed_moment.number))
+
+    @property
+    def _is_unique(self) -> bool:
+        return self.is_opaque or next(self.all_variables(), None) is not None

@@ -1,0 +1,137 @@
+"""The modes that are in force where a value is computed: evaluation, draw, penalties, backend.
+
+They stand in one context variable, so that threads and coroutines do not see each other's. The
+threads in which tf.distribute runs its replicas start without a context; they are known by the
+default graph, which they share with the thread that started them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import weakref
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Literal
+
+import tensorflow as tf
+
+__all__ = ["Backend", "Modes", "collected_penalties", "current", "draw", "evaluation", "lower_for"]
+
+Backend = Literal["cpu", "cpu_xla", "accelerator"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Modes:
+    """All modes; one instance stands for one stay in them.
+
+    Attributes:
+      evaluating: Whether log-dets take their estimators' `evaluation_terms`.
+      draw: Index of the noise, an int or a scalar tensor.
+      penalties: What collects the penalties of training, if anything does.
+      backend: The backend to trace for, None for that of this machine.
+    """
+
+    evaluating: bool = False
+    draw: int | tf.Tensor = 0
+    penalties: Penalties | None = None
+    backend: Backend | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Penalties:
+    """Penalties `[...]` an example, in nats, and the graph in which they are collected."""
+
+    graph: tf.Graph
+    collected: list = dataclasses.field(default_factory=list)
+
+
+_OUTSIDE = Modes()
+_modes: ContextVar[Modes | None] = ContextVar("tfp_glow_modes", default=None)
+_modes_of_graphs: weakref.WeakKeyDictionary[tf.Graph, Modes] = weakref.WeakKeyDictionary()
+
+
+def current() -> Modes:
+    """The modes in force here; the same instance as long as none is entered or left."""
+    return _modes.get() or _modes_of_the_starting_thread() or _OUTSIDE
+
+
+@contextlib.contextmanager
+def evaluation() -> Iterator[None]:
+    """Log-dets traced or computed inside take their estimators' `evaluation_terms`, all exact.
+
+    `FlowModel` evaluates and predicts so.
+
+    Example:
+
+        with evaluation():
+            log_prob = flow.log_prob(x)
+    """
+    with _in_force(evaluating=True):
+        yield
+
+
+@contextlib.contextmanager
+def draw(index: int | tf.Tensor) -> Iterator[None]:
+    """Estimates traced or computed inside see noise of their own for each index.
+
+    Example:
+
+        with draw(3):
+            log_prob = flow.log_prob(x)
+    """
+    with _in_force(draw=index):
+        yield
+
+
+@contextlib.contextmanager
+def collected_penalties() -> Iterator[list]:
+    """Collects the penalties of the densities computed inside, `[...]` an example, in nats.
+
+    `FlowModel` adds their means to the loss of a training step.
+
+    Example:
+
+        with collected_penalties() as penalties:
+            loss = -tf.reduce_mean(flow.log_prob(x))
+        loss += sum(tf.reduce_mean(penalty) for penalty in penalties)
+    """
+    penalties = Penalties(tf.compat.v1.get_default_graph())
+    with _in_force(penalties=penalties):
+        yield penalties.collected
+
+
+@contextlib.contextmanager
+def lower_for(backend: Backend) -> Iterator[None]:
+    """Traces what is inside for another backend than this machine's, as an export does."""
+    with _in_force(backend=backend):
+        yield
+
+
+@contextlib.contextmanager
+def _in_force(**changes) -> Iterator[None]:
+    graph = tf.compat.v1.get_default_graph()
+    before, modes = _modes_of_graphs.get(graph), dataclasses.replace(current(), **changes)
+    token = _modes.set(modes)
+    _modes_of_graphs[graph] = modes
+    try:
+        yield
+    finally:
+        _modes.reset(token)
+        if before is None:
+            del _modes_of_graphs[graph]
+        else:
+            _modes_of_graphs[graph] = before
+
+
+def _modes_of_the_starting_thread() -> Modes | None:
+    if not _in_replica():
+        return None
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None and graph not in _modes_of_graphs:
+        graph = getattr(graph, "outer_graph", None)
+    return None if graph is None else _modes_of_graphs[graph]
+
+
+def _in_replica() -> bool:
+    return tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()

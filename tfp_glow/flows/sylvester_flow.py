@@ -1,0 +1,77 @@
+"""The Sylvester flow."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Literal
+
+from tfp_glow.bijectors import Sylvester
+from tfp_glow.flow import Flow
+from tfp_glow.flows.amortized_steps import amortized_flow
+from tfp_glow.flows.ingredients import EventShape, event_size
+from tfp_glow.flows.recipe import recipe
+
+__all__ = ["sylvester"]
+
+
+@recipe
+def sylvester(
+    event_shape: EventShape,
+    *,
+    steps: int = 8,
+    directions: int | None = None,
+    basis: Literal["orthogonal", "householder"] = "orthogonal",
+    hidden_units: Sequence[int] = (64, 64),
+    condition_size: int | None = None,
+    num_classes: int | None = None,
+    reversible: bool = False,
+    seed: int | None = None,
+    dtype: str = "float32",
+    network_dtype: str | None = None,
+) -> Flow:
+    """ActNorm and Sylvester transformations; see `Sylvester`.
+
+    Args:
+      event_shape: An int for vectors, or the shape of events that are read as vectors.
+      steps: Number of transformations.
+      directions: Directions of each, one graph node after the other; 8, or the event's size if
+        that is smaller, when omitted.
+      basis: How the directions are parametrized.
+      hidden_units: Size of each hidden layer of the networks that read the condition.
+      condition_size: Size of a condition vector, or None.
+      num_classes: Number of classes to condition on instead, or None.
+      reversible: Whether gradients rebuild activations instead of storing them; see `Repeat`.
+      seed: Seed of the initial directions.
+      dtype: dtype of data, latents and log-dets.
+      network_dtype: Keras dtype or policy of the networks; `dtype` when omitted.
+
+    Returns:
+      A `Flow` with latents `[size]`.
+
+    Raises:
+      ValueError, TypeError: If an argument is out of its range.
+
+    Example:
+
+        flow = sylvester(8, directions=4)
+        z = flow.encode(x)
+
+    References:
+      van den Berg, Hasenclever, Tomczak and Welling, "Sylvester Normalizing Flows for
+      Variational Inference", arXiv:1803.05649.
+    """
+    directions = directions or min(event_size(event_shape), 8)
+    return amortized_flow(
+        event_shape,
+        functools.partial(Sylvester, directions=directions, basis=basis),
+        name="sylvester",
+        steps=steps,
+        hidden_units=hidden_units,
+        condition_size=condition_size,
+        num_classes=num_classes,
+        reversible=reversible,
+        seed=seed,
+        dtype=dtype,
+        network_dtype=network_dtype,
+    )

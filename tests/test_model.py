@@ -209,17 +209,14 @@ def test_backup_and_restore_goes_on_after_an_interruption(tmp_path):
     assert int(resumed.optimizer.iterations) == 8
 
 
-def test_nan_is_reported_and_terminates():
+def test_nan_ends_the_training_at_its_step():
     model = vector_model()
     model.initialize(VECTORS)
     data = VECTORS.copy()
     data[7, 1] = np.nan
     model.compile(keras.optimizers.SGD(0.0))
-    history = model.fit(
-        data, batch_size=5, epochs=3, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN()]
-    )
-    assert np.isnan(history.history["loss"][-1])
-    assert len(history.epoch) < 3
+    with pytest.raises(ValueError, match="The loss is nan in step 2 of the epoch"):
+        model.fit(data, batch_size=5, epochs=3, shuffle=False, verbose=0)
 
 
 def dense(units: int, inputs: int) -> keras.Sequential:
@@ -328,8 +325,8 @@ def test_bad_arguments_name_themselves():
         tg.FlowModel(tgb.ActNorm(3))
     with pytest.raises(ValueError, match="no trainable variables"):
         tg.FlowModel(tg.standard_normal(2)).fit(VECTORS[:, :2])
-    with pytest.raises(TypeError, match=r"model\.initialize"):
-        vector_model().fit(iter([VECTORS]))
+    with pytest.raises(TypeError, match="x must be an array, a data set or an iterable"):
+        vector_model().fit(3)
     with pytest.raises(ValueError, match="empty"):
         vector_model().fit(VECTORS[:0])
 

@@ -79,6 +79,11 @@ class Dequantized(tfd.Distribution):
         return getattr(self._flow, "condition_shape", None)
 
     @property
+    def num_classes(self) -> int | None:
+        """Number of classes that the flow is conditioned on, None where on none."""
+        return getattr(self._flow, "num_classes", None)
+
+    @property
     def initialized(self) -> bool:
         """Whether the flow's data-dependent initialization has run."""
         return getattr(self._flow, "initialized", True)
@@ -111,6 +116,13 @@ class Dequantized(tfd.Distribution):
     def to_bits_per_dim(self, log_prob):
         """Bits per dimension of a log-probability in nats."""
         return -log_prob / (self.event_shape.num_elements() * math.log(2.0))
+
+    def _call_log_prob(self, value, name, **kwargs):
+        # Here, since TFP's conversion to integers would truncate arrays of floats.
+        return super()._call_log_prob(self._checked_integers(value), name, **kwargs)
+
+    def _call_prob(self, value, name, **kwargs):
+        return super()._call_prob(self._checked_integers(value), name, **kwargs)
 
     def _log_prob(self, x, seed=None, **kwargs):
         log_prob = self._flow.log_prob(self.dequantize(x, seed), **kwargs)

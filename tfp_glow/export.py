@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.core.modes import evaluation
-from tfp_glow.core.passes import FORWARD, INVERSE, condition_kwargs
+from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.files import replacing
 
 __all__ = ["export_saved_model"]
@@ -87,7 +88,7 @@ class _Exported(tf.Module):
             functions["encode"] = (self._encode, [y])
             functions["decode"] = (self._decode, [z])
         return {
-            name: tf.function(function).get_concrete_function(*specs, *self._condition)
+            name: _signature(function, [*specs, *self._condition])
             for name, (function, specs) in functions.items()
         }
 
@@ -103,11 +104,39 @@ class _Exported(tf.Module):
         return {"x": self._distribution.sample(num_samples, seed=seed, **kwargs)}
 
     def _encode(self, x, condition=None):
-        return {"z": INVERSE(self._flow.bijector, x, condition)[0]}
+        return {"z": self._flow.bijector.inverse(x, **condition_kwargs(condition))}
 
     def _decode(self, z, condition=None):
-        return {"x": FORWARD(self._flow.bijector, z, condition)[0]}
+        return {"x": self._flow.bijector.forward(z, **condition_kwargs(condition))}
 
 
 def _batch_of(shape, dtype, name: str) -> tf.TensorSpec:
     return tf.TensorSpec([None, *shape], dtype, name=name)
+
+
+def _signature(function: Callable, specs: list[tf.TensorSpec]):
+    """The traced function, which checks what it is given before it computes with it."""
+
+    def checked(*values):
+        return function(*map(_checked, values, specs))
+
+    return tf.function(checked).get_concrete_function(*specs)
+
+
+def _checked(value, spec: tf.TensorSpec):
+    """`value`, or an InvalidArgumentError where its shape is not that of the signature.
+
+    TensorFlow does not check what a loaded signature is given, and kernels that trust the shape
+    end the process.
+    """
+    rank = spec.shape.rank
+    # Its static shape is hidden, or the check would be taken for granted and left out.
+    value = tf.compat.v1.placeholder_with_default(value, shape=None)
+    padded = tf.concat([tf.shape(value), tf.fill([rank], -1)], 0)[:rank]
+    expected = [-1 if size is None else size for size in spec.shape]
+    fits = tf.reduce_all((padded == expected) | (tf.constant(expected) == -1))
+    sizes = ", ".join("batch" if size is None else str(size) for size in spec.shape)
+    message = f"{spec.name} must have shape [{sizes}]. Received: shape"
+    right = tf.debugging.Assert((tf.rank(value) == rank) & fits, [message, tf.shape(value)])
+    with tf.control_dependencies([right]):
+        return tf.ensure_shape(tf.identity(value), spec.shape)

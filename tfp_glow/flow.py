@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import numbers
+
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -16,6 +20,7 @@ __all__ = ["Flow", "standard_normal", "stateless_seed"]
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
+_SEED_BITS = 2**31 - 1
 
 
 class Flow(TransformedDistribution):
@@ -68,6 +73,17 @@ class Flow(TransformedDistribution):
         ours = isinstance(bijector, FlowBijector)
         self._one_pass = bijector if ours else Chain([bijector])
 
+    def __deepcopy__(self, memo: dict) -> Flow:
+        if self.distribution.variables:
+            raise TypeError(
+                "A flow whose base distribution has variables cannot be deep-copied. "
+                f"Received: {self.distribution!r}. Build it anew and assign its variables."
+            )
+        # TFP's distributions do not take part in copying, and this one has nothing to copy.
+        flow = Flow(self.distribution, copy.deepcopy(self.bijector, memo), name=self.name)
+        flow._recipe = untracked(flow, self._recipe)
+        return flow
+
     @property
     def recipe(self) -> dict | None:
         """Name and arguments of the function of `flows` that built this flow, if one did."""
@@ -81,6 +97,11 @@ class Flow(TransformedDistribution):
     def condition_shape(self) -> tuple[int, ...] | None:
         """Event shape of the condition, None where the flow takes none."""
         return self._one_pass.condition_shape
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes that the flow is conditioned on, None where on none."""
+        return self._one_pass.num_classes
 
     @property
     def log_det_is_estimate(self) -> bool:
@@ -151,12 +172,34 @@ class Flow(TransformedDistribution):
         known = tf.get_static_value(temperature)
         if known is not None and not known >= 0:
             raise ValueError(f"temperature must be at least 0. Received: {known}.")
+        condition = self._condition_of_samples(condition, sample_shape)
         base = self._maybe_broadcast_distribution_batch_shape()
         z = base.sample(sample_shape, seed=stateless_seed(seed))
         # The product must not get between the latents and what is remembered of them in vain.
         if known is None or known != 1.0:
             z *= tf.cast(tf.convert_to_tensor(temperature, dtype_hint=z.dtype), z.dtype)
         return self._one_pass.forward(z, **condition_kwargs(condition))
+
+    def _condition_of_samples(self, condition, sample_shape):
+        """The condition as a tensor, whose leading dimensions are the last ones of the samples."""
+        if condition is None or self.condition_shape is None:
+            return condition
+        condition = tf.convert_to_tensor(condition)
+        batch = condition.shape[: condition.shape.rank - len(self.condition_shape)]
+        samples = tf.get_static_value(sample_shape)
+        if samples is None or not batch.is_fully_defined():
+            return condition
+        samples = tuple(np.atleast_1d(samples).tolist())
+        try:
+            fits = np.broadcast_shapes(samples, batch) == samples
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                f"condition of {tuple(batch)} examples must fit the samples {samples}; "
+                f"sample({(*samples, *batch)}, condition=...) draws {samples} of each."
+            )
+        return condition
 
     def _log_prob(self, x, condition=None):
         z, log_det = self._one_pass._cache.run(INVERSE, self._checked_event(x), condition)
@@ -187,8 +230,22 @@ def standard_normal(event_shape: int | tuple[int, ...], dtype: str = "float32") 
 
 
 def stateless_seed(seed):
-    """A seed that gives the same numbers at every call, where TFP's ints do not in eager mode."""
-    return tf.constant([seed, 0], tf.int32) if isinstance(seed, int) else seed
+    """A seed that gives the same numbers at every call, where TFP's ints do not in eager mode.
+
+    Args:
+      seed: An int of any size, a pair of ints as TFP's stateless seeds are, or None.
+
+    Raises:
+      TypeError: If the seed is none of these.
+    """
+    if seed is None or tf.is_tensor(seed):
+        return seed
+    if np.ndim(seed) == 0 and isinstance(seed, numbers.Integral):
+        seed = [int(seed) & _SEED_BITS, int(seed) >> 31 & _SEED_BITS]
+    pair = np.asarray(seed)
+    if pair.shape != (2,) or not np.issubdtype(pair.dtype, np.integer):
+        raise TypeError(f"seed must be an int, two ints or None. Received: {seed!r}.")
+    return tf.constant(pair.astype(np.int32))
 
 
 def _to_bijector(kwargs: dict) -> tuple[dict, dict]:

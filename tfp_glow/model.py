@@ -17,6 +17,12 @@ from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.files import replacing
+from tfp_glow.fitting import (
+    StopWithoutLoss,
+    check_class_ids,
+    check_weights_reach_the_loss,
+    first_batch,
+)
 from tfp_glow.tracking import variables_all_tracked
 
 __all__ = ["FlowModel"]
@@ -74,6 +80,7 @@ class FlowModel(keras.Model):
         `training` reaches the layers inside by Keras' own call context.
         """
         x, condition = inputs if isinstance(inputs, tuple) else (inputs, None)
+        x = self._as_data(x)
         with contextlib.ExitStack() as stack:
             stack.enter_context(variables_all_tracked(self._distribution))
             penalties = stack.enter_context(collected_penalties()) if training else []
@@ -86,11 +93,12 @@ class FlowModel(keras.Model):
         """Sets the data-dependent parameters from a batch; see `Flow.initialize`."""
         initialize = getattr(self._distribution, "initialize", None)
         if initialize is not None:
-            initialize(x, condition, force=force)
+            initialize(self._as_data(x), condition, force=force)
 
     def fit(self, x=None, y=None, batch_size=None, *args, class_weight=None, **kwargs):
         """As `keras.Model.fit`; `y` is the condition."""
-        _check_weights_reach_the_loss(y, kwargs.get("sample_weight"))
+        check_weights_reach_the_loss(y, kwargs.get("sample_weight"))
+        check_class_ids(y, self._num_classes)
         if class_weight is not None:
             raise ValueError(
                 "class_weight has no meaning for a density model. Pass sample_weight to weigh "
@@ -99,7 +107,9 @@ class FlowModel(keras.Model):
         if not self._distribution.trainable_variables:
             self._explain_missing_variables()
         if not getattr(self._distribution, "initialized", True):
-            self.initialize(*first_batch(x, y, batch_size or 32))
+            first, condition, x = first_batch(x, y, batch_size or 32)
+            self.initialize(first, condition)
+        kwargs["callbacks"] = _with_callback(kwargs.get("callbacks"), StopWithoutLoss())
         history = super().fit(x, y, batch_size, *args, **kwargs)
         for bijector in self._advancing():
             bijector.converge()
@@ -107,8 +117,24 @@ class FlowModel(keras.Model):
 
     def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         """As `keras.Model.evaluate`; `y` is the condition."""
-        _check_weights_reach_the_loss(y, sample_weight)
+        check_weights_reach_the_loss(y, sample_weight)
+        check_class_ids(y, self._num_classes)
+        if isinstance(x, np.ndarray) and not len(x):
+            raise ValueError("x must hold at least one example. Received: none.")
         return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """log p(x) in nats of each example; `x` is data, or the pair of data and conditions."""
+        if isinstance(x, np.ndarray) and not len(x):
+            return np.zeros([0], "float32")
+        return super().predict(x, *args, **kwargs)
+
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        """As `keras.Model.train_on_batch`; the first batch initializes."""
+        check_class_ids(y, self._num_classes)
+        if not getattr(self._distribution, "initialized", True):
+            self.initialize(x, y)
+        return super().train_on_batch(x, y, *args, **kwargs)
 
     def train_step(self, data):
         logs = super().train_step(_condition_as_input(data))
@@ -134,6 +160,16 @@ class FlowModel(keras.Model):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         return tf.add_n([tf.reduce_mean(loss), *self.losses]) / replicas
 
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """The metrics' results; those of `compile` would compare with targets."""
+        try:
+            return super().compute_metrics(x, y, y_pred, sample_weight)
+        except ValueError as error:
+            raise ValueError(
+                "metrics compare predictions with targets, of which a density model has none; the "
+                "loss, and bits_per_dim for Dequantized, are reported without them."
+            ) from error
+
     def save(self, filepath, overwrite: bool = True, **kwargs) -> None:
         """As `keras.Model.save`; the file is written whole or not at all."""
         if os.path.exists(filepath) and not overwrite:
@@ -147,6 +183,16 @@ class FlowModel(keras.Model):
     @classmethod
     def from_config(cls, config: dict) -> FlowModel:
         return cls(from_config(config["distribution"]), name=config["name"])
+
+    @property
+    def _num_classes(self) -> int | None:
+        return getattr(self._distribution, "num_classes", None)
+
+    def _as_data(self, x):
+        """Floats in the distribution's dtype, which Keras would cast to its own."""
+        x, dtype = tf.convert_to_tensor(x), self._distribution.dtype
+        both_floating = isinstance(dtype, tf.DType) and dtype.is_floating and x.dtype.is_floating
+        return tf.cast(x, dtype) if both_floating else x
 
     def _in_loss_units(self, nats):
         """Nats as bits per dimension, where that is what the loss is in."""
@@ -167,36 +213,14 @@ class FlowModel(keras.Model):
         )
 
 
-def first_batch(x, y, batch_size: int):
-    """A batch of the data given to `fit` and its condition: a random one of arrays."""
-    if isinstance(x, tf.data.Dataset):
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(next(iter(x)))
-    elif isinstance(x, keras.utils.PyDataset):
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(x[0])
-    elif not (tf.is_tensor(x) or isinstance(x, np.ndarray | list | tuple)):
-        raise TypeError(
-            "The first batch of a generator cannot be read twice. Call model.initialize(batch) "
-            f"before fit, or pass an array or a tf.data.Dataset. Received: x of type {type(x)}."
-        )
-    else:
-        size = len(x)
-        rows = np.random.default_rng(0).permutation(size)[:batch_size]
-        x = tf.gather(tf.convert_to_tensor(x), rows)
-        y = None if y is None else tf.gather(tf.convert_to_tensor(y), rows)
-    if tf.shape(x)[0] == 0:
-        raise ValueError("x must hold at least one example. Received: an empty data set.")
-    return x, y
-
-
-def _check_weights_reach_the_loss(y, sample_weight) -> None:
-    """Keras drops the weights of arrays without y, which must not go unnoticed."""
-    if y is None and sample_weight is not None:
-        raise ValueError(
-            "sample_weight needs y, without which Keras does not pass it on. For a flow without a "
-            "condition, pass a tf.data.Dataset of (x, None, sample_weight)."
-        )
-
-
 def _condition_as_input(data):
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     return (x if y is None else (x, y)), None, sample_weight
+
+
+def _with_callback(callbacks, callback) -> list:
+    """The callbacks that `fit` was given, one, several or none, and another."""
+    if callbacks is None:
+        return [callback]
+    given = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+    return [*given, callback]

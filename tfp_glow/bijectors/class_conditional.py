@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector, initialize_part
 from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.conditions import check_class_ids
 from tfp_glow.core.passes import FORWARD, INVERSE
 from tfp_glow.core.wrapper import Wrapper
 
@@ -47,6 +47,10 @@ class ClassConditional(Wrapper):
         super().__init__(bijector, condition_shape=(), name=name)
         self._num_classes = num_classes
 
+    @property
+    def num_classes(self) -> int:
+        return self._num_classes
+
     def _forward_and_log_det(self, z, condition=None):
         return FORWARD(self.bijector, z, self._one_hot(condition))
 
@@ -61,23 +65,6 @@ class ClassConditional(Wrapper):
 
 
 def one_hot_classes(condition, num_classes: int, dtype: tf.DType, name: str):
-    """Class ids as `[..., num_classes]`, with NaN for ids out of range.
-
-    Raises:
-      TypeError: If the ids are no integers.
-      ValueError: If an id that is known already is out of range.
-    """
-    if not condition.dtype.is_integer:
-        raise TypeError(
-            f"condition of {name} must hold integer class ids. "
-            f"Received: dtype {condition.dtype.name}."
-        )
-    known = tf.get_static_value(condition)
-    if known is not None and ((known < 0) | (known >= num_classes)).any():
-        raise ValueError(
-            f"condition of {name} must hold class ids from 0 to {num_classes - 1}. "
-            f"Received: ids from {known.min()} to {known.max()}."
-        )
-    valid = (condition >= 0) & (condition < num_classes)
-    one_hot = tf.one_hot(condition, num_classes, dtype=dtype)
-    return tf.where(valid[..., tf.newaxis], one_hot, tf.constant(np.nan, dtype))
+    """Class ids as `[..., num_classes]`; ids out of range, which are zeros, a pass makes NaN."""
+    check_class_ids(condition, num_classes, name)
+    return tf.one_hot(condition, num_classes, dtype=dtype)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -13,12 +14,16 @@ from tfp_glow.core.checks import check_choice
 from tfp_glow.core.conditioner import hold_network
 from tfp_glow.core.conditions import check_condition
 from tfp_glow.core.noise import NoisyBijector, noise_like
+from tfp_glow.core.once_differentiable import differentiated_once
 from tfp_glow.core.passes import FORWARD, INVERSE, Pass
 from tfp_glow.core.penalties import add_penalty, penalties_wanted
-from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
+from tfp_glow.core.shapes import never_empty, split_condition, with_one_batch_dimension
 from tfp_glow.solvers.log_det_estimators import LARGEST_EXACT, value_and_jacobian
 
 __all__ = ["ContinuousFlow"]
+
+# Where a path ends, and the steps after which the solver gives up.
+FAR, MAX_STEPS = 1e9, 10_000
 
 
 class ContinuousFlow(NoisyBijector):
@@ -62,6 +67,9 @@ class ContinuousFlow(NoisyBijector):
     Raises:
       ValueError: If the network is not built, or an argument is out of its range.
       TypeError: If `network` is not callable.
+      tf.errors.InvalidArgumentError: If the solver takes more than 10,000 steps.
+
+    A path on which the velocity is not finite, or that goes beyond 1e9, is NaN.
 
     Example:
 
@@ -104,7 +112,9 @@ class ContinuousFlow(NoisyBijector):
         )
         self._trace = check_choice(trace, ("exact", "hutchinson"), "trace")
         self._kinetic, self._jacobian = kinetic, jacobian
-        self._solver = tfp.math.ode.DormandPrince(rtol=tolerance, atol=tolerance)
+        self._solver = tfp.math.ode.DormandPrince(
+            rtol=tolerance, atol=tolerance, max_num_steps=MAX_STEPS
+        )
         solve = tf.function(self._solve, autograph=False, reduce_retracing=True)
         # Not the tf.function itself, which a SavedModel would export beside its signatures.
         self._solve_in_graph = lambda *arguments: solve(*arguments)
@@ -138,6 +148,7 @@ class ContinuousFlow(NoisyBijector):
         def on_batch(inputs):
             return solve(direction, *split_condition(inputs), weights, seed, self._is_penalized)
 
+        on_batch = never_empty(on_batch)  # The solver would wait for no example to be exact.
         moved, log_det, cost = with_one_batch_dimension(on_batch, value, 1, condition)
         if self._is_penalized:
             add_penalty(cost, self.name)
@@ -153,6 +164,8 @@ class ContinuousFlow(NoisyBijector):
 
     def _solve(self, direction: Pass, value, condition, weights, seed, penalized: bool):
         """Where values `[batch, size]` get to, the log-det and the penalty."""
+        # The adjoint method's gradients are differentiated no further.
+        value, weights, condition = differentiated_once((value, weights, condition), self.name)
         sign = 1.0 if direction is FORWARD else -1.0
         noise = noise_like(value, "rademacher", seed)
         trained = [index for index, v in enumerate(self.keras_variables) if v.trainable]
@@ -163,21 +176,24 @@ class ContinuousFlow(NoisyBijector):
             pairs = list(zip(self.keras_variables, current.values(), strict=True))
             with keras.StatelessScope(pairs):
                 velocity, trace, cost = self._rates(state[0], time, condition, noise, penalized)
-            return sign * velocity, sign * trace, cost
+            return _while_it_lasts(state[0], sign * velocity, sign * trace, cost)
 
         # The solver's gradients reach the constants that it is told of, not what is closed over.
         constants = {"trained_weights": [weights[index] for index in trained]}
         if condition is not None:
             constants["condition"] = condition
         nothing = tf.zeros_like(value[:, 0])
-        start = (value, nothing, nothing)
+        start = (value, nothing, nothing, nothing)
         solved = self._solver.solve(
             derivative, 0.0, start, solution_times=[1.0], constants=constants
         )
-        return tuple(
+        moved, log_det, cost, broken = (
             tf.ensure_shape(states[-1], first.shape)
             for states, first in zip(solved.states, start, strict=True)
         )
+        nan = tf.constant(np.nan, value.dtype)
+        lasted = tf.stop_gradient(broken) == 0.0
+        return tf.where(lasted[:, tf.newaxis], moved, nan), tf.where(lasted, log_det, nan), cost
 
     def _rates(self, x, time, condition, noise, penalized: bool):
         """The velocity, its divergence and the penalty's growth."""
@@ -210,3 +226,13 @@ class ContinuousFlow(NoisyBijector):
                 f"Received: {tuple(velocity.shape[1:])}."
             )
         return velocity
+
+
+def _while_it_lasts(x, velocity, trace, cost) -> tuple:
+    """The rates, and that of breaking off, at which a path stops: far away, or not finite."""
+    finite = tf.reduce_all(tf.math.is_finite(velocity) & (tf.abs(x) < FAR), -1)
+    lasts = finite & tf.math.is_finite(trace) & tf.math.is_finite(cost)
+    nothing = tf.zeros_like(trace)
+    rates = (tf.where(lasts, rate, nothing) for rate in (trace, cost))
+    moving = tf.where(lasts[:, tf.newaxis], velocity, tf.zeros_like(velocity))
+    return moving, *rates, tf.where(lasts, nothing, tf.ones_like(trace))

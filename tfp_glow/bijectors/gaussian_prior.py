@@ -77,6 +77,10 @@ class GaussianPrior(FlowBijector):
             self.class_mean = self.add_variable(table, name="class_mean")
             self.class_log_scale = self.add_variable(table, name="class_log_scale")
 
+    @property
+    def num_classes(self) -> int | None:
+        return self._num_classes
+
     def _forward_and_log_det(self, z, condition=None):
         mean, log_scale = self._mean_and_log_scale(z, condition)
         return mean + tf.exp(log_scale) * z, self._log_det(z, log_scale)

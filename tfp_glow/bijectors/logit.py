@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
@@ -33,7 +34,7 @@ class Logit(FlowBijector):
 
     Raises:
       ValueError: If alpha does not lie between 0 and 0.5, or low not below high. Data outside
-        of the interval widened by alpha give NaN.
+        of the interval widened by alpha have density 0: the log-det is minus infinity.
 
     Example:
 
@@ -63,8 +64,11 @@ class Logit(FlowBijector):
 
     def _inverse_and_log_det(self, x, condition=None):
         p = self._alpha + self._slope * (x - self._low)
+        inside = (p > 0.0) & (p < 1.0)
+        p = tf.where(inside, p, 0.5)
         log_p, log_rest = tf.math.log(p), tf.math.log1p(-p)
-        return log_p - log_rest, self._log_slope(x) - log_p - log_rest
+        log_det = self._log_slope(x) - log_p - log_rest
+        return log_p - log_rest, tf.where(inside, log_det, -np.inf)
 
     def _forward_and_log_det(self, z, condition=None):
         x = self._low + (tf.sigmoid(z) - self._alpha) / self._slope

@@ -76,11 +76,13 @@ class MultiScale(FlowBijector):
 
     def _trace_block_shapes(self, blocks) -> list[tuple[int, ...]]:
         """The shape that each block gives, before its split."""
+        *inner, last = blocks
         shapes, shape = [], self._event_shape
-        for block in blocks:
-            shapes.append(tuple(block.inverse_event_shape(shape)))
-            shape = tf.TensorShape([*shapes[-1][:-1], shapes[-1][-1] - self._factored(shapes[-1])])
-        return shapes
+        for block in inner:
+            *positions, channels = block_shape = tuple(block.inverse_event_shape(shape))
+            shapes.append(block_shape)
+            shape = tf.TensorShape([*positions, channels - self._factored(block_shape)])
+        return [*shapes, tuple(last.inverse_event_shape(shape))]
 
     def _factored(self, shape: Sequence[int]) -> int:
         return factored_channels(shape[-1], self._factor_out)

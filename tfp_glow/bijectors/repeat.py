@@ -158,6 +158,10 @@ class Repeat(FlowBijector):
         return self._change_steps(initialize, x)
 
     @property
+    def num_classes(self) -> int | None:
+        return self._stack.template.num_classes
+
+    @property
     def log_det_is_estimate(self) -> bool:
         return self._stack.template.log_det_is_estimate
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-__all__ = ["check_condition", "common_condition_shape", "condition_for"]
+__all__ = ["check_class_ids", "check_condition", "common_condition_shape", "condition_for"]
 
 tfb = tfp.bijectors
 
@@ -36,6 +36,26 @@ def check_condition(condition, shape: tuple[int, ...] | None, dtype: tf.DType | 
     if not _fits(condition.shape, shape):
         raise ValueError(_message(shape, name, f"shape {tuple(condition.shape)}"))
     return condition
+
+
+def check_class_ids(condition, num_classes: int, name: str) -> None:
+    """Raises unless a condition holds class ids, in range as far as they are known already.
+
+    Raises:
+      TypeError: If the ids are no integers.
+      ValueError: If an id is out of range.
+    """
+    if not condition.dtype.is_integer:
+        raise TypeError(
+            f"condition of {name} must hold integer class ids. "
+            f"Received: dtype {condition.dtype.name}."
+        )
+    known = tf.get_static_value(condition)
+    if known is not None and ((known < 0) | (known >= num_classes)).any():
+        raise ValueError(
+            f"condition of {name} must hold class ids from 0 to {num_classes - 1}. "
+            f"Received: ids from {known.min()} to {known.max()}."
+        )
 
 
 def condition_for(bijector: tfb.Bijector, condition):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import keras
@@ -23,6 +24,8 @@ class Holder(tf.Module):
     _TF_MODULE_IGNORED_PROPERTIES = frozenset(
         {"_modules", "_networks"} | tf.Module._TF_MODULE_IGNORED_PROPERTIES
     )
+
+    _NOT_COPIED = frozenset({"_network_variables"})
 
     def __new__(cls, *args, **kwargs):
         holder = super().__new__(cls)
@@ -52,8 +55,22 @@ class Holder(tf.Module):
                 "network(tf.zeros([1, size])), or call network.build(input_shape)."
             )
         self._networks.append(network)
+        self._show_networks()
+
+    def _show_networks(self) -> None:
         variables = [v.value for network in self._networks for v in network.variables]
         super().__setattr__("_network_variables", variables)
+
+    def __deepcopy__(self, memo: dict) -> Holder:
+        memo[id(self)] = holder = type(self).__new__(type(self))
+        holder.__dict__.update(
+            (name, copy.deepcopy(value, memo))
+            for name, value in self.__dict__.items()
+            if name not in self._NOT_COPIED
+        )
+        if self._networks:  # Keras copies a layer with variables of its own.
+            holder._show_networks()
+        return holder
 
     def add_variable(
         self, value, *, name: str, trainable: bool = True, dtype: str | None = None

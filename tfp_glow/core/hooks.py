@@ -6,7 +6,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.core.arguments import bound_arguments
-from tfp_glow.core.conditions import check_condition
+from tfp_glow.core.conditions import check_class_ids, check_condition
+from tfp_glow.core.guard import guarded
 from tfp_glow.core.holder import Holder
 from tfp_glow.core.memory import Memory, current_moment
 from tfp_glow.core.passes import FORWARD, INVERSE, OnePass, Pass
@@ -27,6 +28,8 @@ class Hooks(Holder, OnePass):
         | tfb.Bijector._TF_MODULE_IGNORED_PROPERTIES
     )
 
+    _NOT_COPIED = frozenset({"_hashed_moment", "_last_moment"} | Holder._NOT_COPIED)
+
     def __new__(cls, *args, **kwargs):
         bijector = super().__new__(cls, *args, **kwargs)
         bijector.__dict__["_arguments"] = bound_arguments(cls, args, kwargs)
@@ -36,6 +39,12 @@ class Hooks(Holder, OnePass):
     def condition_shape(self) -> tuple[int, ...] | None:
         """Event shape of the condition, None where the bijector takes none."""
         return self._condition_shape
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes of a condition of class ids, None where there is none."""
+        known = (part.num_classes for part in self._holders())
+        return next((number for number in known if number is not None), None)
 
     def forward_and_log_det(self, z, condition=None, *, event_ndims: int | None = None):
         """Returns `(x, log|det dx/dz|)` of one pass."""
@@ -55,7 +64,8 @@ class Hooks(Holder, OnePass):
     def _public_pass(self, direction: Pass, value, condition, event_ndims: int | None):
         value = tf.convert_to_tensor(value, dtype_hint=self.dtype)
         condition = self._checked(direction, value, condition)
-        return direction(self, value, condition, event_ndims=event_ndims)
+        transformed, log_det = guarded(direction, self, value, condition)
+        return transformed, direction.summed(self, log_det, event_ndims)
 
     def _checked(self, direction: Pass, value, condition):
         """The condition as the two methods take it; raises where an argument does not fit."""
@@ -65,7 +75,10 @@ class Hooks(Holder, OnePass):
                 f"{self.name}: {direction.argument} must have at least {ndims} dimensions. "
                 f"Received: shape {tuple(value.shape)}."
             )
-        return check_condition(condition, self._condition_shape, self.dtype, self.name)
+        condition = check_condition(condition, self._condition_shape, self.dtype, self.name)
+        if condition is not None and self.num_classes is not None:
+            check_class_ids(condition, self.num_classes, self.name)
+        return condition
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None) -> dict:

@@ -28,6 +28,7 @@ import tensorflow as tf
 
 from tfp_glow.core import modes
 from tfp_glow.core.compat import anything_records, may_have_written, tapes_watching
+from tfp_glow.core.guard import guarded
 from tfp_glow.core.passes import FORWARD, INVERSE, Pass
 
 __all__ = ["Memory", "current_moment"]
@@ -140,7 +141,7 @@ class Memory:
             return remembered
         checked = bijector._checked(direction, value, condition)
         moment = current_moment(bijector)
-        output, log_det = direction(bijector, value, checked)
+        output, log_det = guarded(direction, bijector, value, checked)
         if output is value:
             output = tf.identity(output)  # A tensor must not own itself.
         if _can_be_recalled(bijector, condition):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfp_glow.core.once_differentiable import once_differentiable
 from tfp_glow.core.passes import Pass
 from tfp_glow.core.randomness import random_operations
 from tfp_glow.core.rebuild import Rebuilt, differentiable, rebuild_and_differentiate
@@ -29,7 +30,8 @@ def run_reversibly(plain, stack: Stack, direction: Pass, value, condition, stack
         output, log_det = plain(value, given, stacked)
 
         def gradient(*upstream):
-            return _gradients(stack, direction, output, given, stacked, upstream)
+            gradients = _gradients(stack, direction, output, given, stacked, upstream)
+            return once_differentiable(gradients, "A loop with reversible=True")
 
         return (output, log_det), gradient
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfp_glow.core.once_differentiable import once_differentiable
+
 __all__ = ["solve_fixed_point"]
 
 
@@ -36,7 +38,8 @@ def solve_fixed_point(
     @tf.custom_gradient
     def implicit(solution):
         def gradient(upstream):
-            return _iterate(lambda w: upstream - tape.gradient(y, x, w), upstream, **options)
+            w = _iterate(lambda w: upstream - tape.gradient(y, x, w), upstream, **options)
+            return once_differentiable(w, f"The solution of a fixed point, in {name},")
 
         return tf.identity(solution), gradient
 

@@ -1,0 +1,104 @@
+"""Second derivatives of every bijector against differences of first ones, or a clear error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.helpers import normal, randomize
+from tests.registry import REGISTRY
+from tfp_glow import bijectors as tgb
+
+STEP = 1e-4
+QUICK = ("Planar", "Sylvester-orthogonal", "Coupling-spline", "ResidualBlock")
+REVERSIBLE = [name for name in REGISTRY if "reversible" in name]
+# Their values are found by iteration, whose gradients are those of the implicit function.
+ITERATED = [name for name in REGISTRY if "esidual" in name and name not in REVERSIBLE]
+
+
+def names() -> list:
+    first_alone = {*REVERSIBLE, "ContinuousFlow-condition"}
+    kept = [name for name in sorted(REGISTRY) if name not in first_alone]
+    return [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in kept]
+
+
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+@pytest.mark.parametrize("name", names())
+def test_hessian_vector_products_equal_differences_of_gradients(name, direction):
+    if direction == "forward" and name in ITERATED:
+        pytest.skip("Refused, in the test below.")
+    entry = REGISTRY[name]
+    bijector = entry.make("float64")
+    randomize(bijector)
+    z = normal((2, *bijector.inverse_event_shape(entry.event_shape)))
+    kwargs = {} if entry.condition is None else {"condition": entry.condition((2,), "float64")}
+    start = z if direction == "forward" else bijector.forward(z, **kwargs)
+    run = getattr(bijector, f"{direction}_and_log_det")
+    along = normal(start.shape, seed=1)
+
+    def gradient(value):
+        with tf.GradientTape() as tape:
+            tape.watch(value)
+            output, log_det = run(value, **kwargs)
+            loss = tf.reduce_sum(tf.sin(output)) + tf.reduce_sum(log_det)
+        return tape.gradient(loss, value)
+
+    @tf.function
+    def product(value):
+        with tf.GradientTape() as tape:
+            tape.watch(value)
+            slope = tf.reduce_sum(gradient(value) * along)
+        return tape.gradient(slope, value, unconnected_gradients="zero")
+
+    of_differences = (
+        tf.function(gradient)(start + STEP * along) - tf.function(gradient)(start - STEP * along)
+    ) / (2 * STEP)
+    tolerance = max(1e-5, 100 * entry.tolerance)
+    np.testing.assert_allclose(product(start), of_differences, rtol=1e-4, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "direction", "message"),
+    [
+        *((name, "inverse", "A loop with reversible=True") for name in REVERSIBLE),
+        ("ResidualBlock", "forward", "The solution of a fixed point"),
+        ("ContinuousFlow-condition", "inverse", "continuous_flow"),
+    ],
+)
+def test_what_has_first_derivatives_alone_says_so(name, direction, message):
+    bijector = REGISTRY[name].make("float64")
+    entry = REGISTRY[name]
+    x = normal((2, *entry.event_shape))
+    kwargs = {} if entry.condition is None else {"condition": entry.condition((2,), "float64")}
+
+    def second():
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                value, _ = getattr(bijector, f"{direction}_and_log_det")(x, **kwargs)
+                loss = tf.reduce_sum(value**2)
+            slope = tf.reduce_sum(inner.gradient(loss, x))
+        return outer.gradient(slope, x)
+
+    with pytest.raises(NotImplementedError, match=f"{message}.* has first derivatives alone"):
+        second()
+
+
+@pytest.mark.parametrize("reversible", [False, True])
+def test_forward_mode(reversible):
+    bijector = tgb.Repeat(lambda: tgb.Planar(2, seed=0, dtype="float64"), 2, reversible=reversible)
+    x, along = normal((3, 2)), normal((3, 2), seed=1)
+
+    def pushed():
+        with tf.autodiff.ForwardAccumulator(x, along) as accumulator:
+            return accumulator.jvp(bijector.inverse_and_log_det(x)[1])
+
+    def pulled():
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            log_det = bijector.inverse_and_log_det(x)[1]
+        return tf.reduce_sum(tape.gradient(log_det, x) * along, -1)
+
+    np.testing.assert_allclose(pushed(), pulled(), atol=1e-10)

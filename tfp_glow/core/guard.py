@@ -1,0 +1,50 @@
+"""Examples that no density has a value for: they give NaN, and leave the others as they are.
+
+NaN cannot be left to find its way through a network, which may turn it into zero, nor to a solver
+that waits for all examples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_glow.core.passes import Pass
+
+__all__ = ["guarded"]
+
+
+def guarded(direction: Pass, bijector, value, condition) -> tuple[tf.Tensor, tf.Tensor]:
+    """A pass that gives NaN where value or condition are not finite, or class ids out of range."""
+    if not value.dtype.is_floating:
+        return direction(bijector, value, condition)
+    event_ndims = direction.min_event_ndims(bijector)
+    valid = _finite(value, event_ndims)
+    if condition is not None:
+        valid_condition = _valid_condition(bijector, condition)
+        valid &= valid_condition
+        condition = _where(valid_condition, condition, 0)
+    output, log_det = direction(bijector, _where(valid, value, 0), condition)
+    return _where(valid, output, np.nan), _where(valid, log_det, np.nan)
+
+
+def _finite(value, event_ndims: int):
+    return tf.reduce_all(tf.math.is_finite(value), list(range(-event_ndims, 0)))
+
+
+def _valid_condition(bijector, condition):
+    if condition.dtype.is_floating:
+        return _finite(condition, len(bijector.condition_shape))
+    known = bijector.num_classes
+    if known is None:
+        return tf.ones_like(condition, tf.bool)
+    return (condition >= 0) & (condition < known)
+
+
+def _where(valid, value, otherwise):
+    """`value` where its example is valid, in the shape that it has."""
+    extra = value.shape.rank - valid.shape.rank
+    mask = tf.reshape(valid, tf.concat([tf.shape(valid), [1] * extra], 0))
+    chosen = tf.where(mask, value, tf.constant(otherwise, value.dtype))
+    chosen.set_shape(value.shape)
+    return chosen

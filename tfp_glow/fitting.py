@@ -1,0 +1,95 @@
+"""What `FlowModel` asks of the data that it is given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["StopWithoutLoss", "check_class_ids", "check_weights_reach_the_loss", "first_batch"]
+
+
+class StopWithoutLoss(keras.callbacks.Callback):
+    """Ends a training whose loss is no longer finite, at the step where that happens.
+
+    Raises:
+      ValueError: In training, after such a step.
+    """
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"The loss is {loss} in step {batch + 1} of the epoch: x or its condition holds "
+                "NaN, infinity, values of density 0 or class ids out of range, or the learning "
+                "rate is too high."
+            )
+
+
+def first_batch(x, y, batch_size: int) -> tuple:
+    """A batch of what `fit` is given, a random one of arrays, its condition, and the data again.
+
+    Iterators give their first batch back to the data.
+
+    Raises:
+      ValueError: If there is none.
+      TypeError: If `x` is no data.
+    """
+    if tf.is_tensor(x) or isinstance(x, np.ndarray | list | tuple):
+        return (*_random_rows(x, y, batch_size), x)
+    if isinstance(x, keras.utils.PyDataset):
+        batch = x[0] if len(x) else None
+    elif isinstance(x, Iterable):
+        batches = iter(x)
+        batch = next(batches, None)
+        x = _again(batch, batches) if batches is x else x
+    else:
+        raise TypeError(f"x must be an array, a data set or an iterable. Received: {x!r}.")
+    if batch is None:
+        raise ValueError("x must hold at least one example. Received: an empty data set.")
+    rows, condition, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    return _nonempty(np.asarray(rows)), condition, x
+
+
+def check_class_ids(y, num_classes: int | None) -> None:
+    """Raises where an array of class ids has some out of range; data sets are not read."""
+    if num_classes is None or not (tf.is_tensor(y) or isinstance(y, np.ndarray | list | tuple)):
+        return
+    ids = np.asarray(y)
+    if np.issubdtype(ids.dtype, np.integer) and ids.size:
+        smallest, largest = ids.min(), ids.max()
+        if smallest < 0 or largest >= num_classes:
+            raise ValueError(
+                f"y must hold class ids from 0 to {num_classes - 1}. "
+                f"Received: ids from {smallest} to {largest}."
+            )
+
+
+def check_weights_reach_the_loss(y, sample_weight) -> None:
+    """Keras drops the weights of arrays without y, which must not go unnoticed."""
+    if y is None and sample_weight is not None:
+        raise ValueError(
+            "sample_weight needs y, without which Keras does not pass it on. For a flow without a "
+            "condition, pass a tf.data.Dataset of (x, None, sample_weight)."
+        )
+
+
+def _random_rows(x, y, batch_size: int) -> tuple:
+    x = _nonempty(np.asarray(x))
+    rows = np.random.default_rng(0).permutation(len(x))[:batch_size]
+    return x[rows], None if y is None else np.asarray(y)[rows]
+
+
+def _nonempty(x: np.ndarray) -> np.ndarray:
+    if not len(x):
+        raise ValueError("x must hold at least one example. Received: an empty data set.")
+    return x
+
+
+def _again(batch, rest: Iterator) -> Iterator:
+    """A generator, as Keras asks for, of a batch and those that follow."""
+    yield batch
+    yield from rest

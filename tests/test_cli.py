@@ -1,6 +1,7 @@
 """The command line, on a tiny flow and tiny images."""
 
 import csv
+import dataclasses
 import inspect
 import json
 import math
@@ -22,6 +23,7 @@ from tfp_glow.app import callbacks, generation, pictures
 from tfp_glow.app import run as run_module
 from tfp_glow.app.cli import app
 from tfp_glow.app.settings import FLOWS, Settings
+from tfp_glow.app.trained import load_model
 
 pytestmark = pytest.mark.slow
 
@@ -165,7 +167,7 @@ def test_the_exported_model_is_the_saved_one(trained):
 
 
 def test_reconstruction_decodes_and_gives_the_images_back(interrupted, data, monkeypatch):
-    distribution = run_module.load_model(interrupted[0])[0].distribution
+    distribution = load_model(interrupted[0])[0].distribution
     images = np.load(data)["x_test"] // 8
     decoded = generation.reconstruct(distribution, images)
     assert np.count_nonzero(decoded != images) <= 2  # Noise at the very edge of a bin.
@@ -247,7 +249,7 @@ def test_resume_needs_a_run(tmp_path):
         (["--steps", 0], ["steps must be at least 1. Received: 0."]),
         (["--levels", 3], ["image_shape", "levels=3"]),
         (["--flow", "gloww"], ["flow must be one of", "Received: 'gloww'"]),
-        (["--coupling", "none"], ["law must be one of", "'none'"]),
+        (["--law", "none"], ["law must be one of", "'none'"]),
         (["--epochs", 0], ["epochs must be at least 1"]),
         (["--learning-rate", -1], ["learning_rate must be at least 0. Received: -1.0"]),
         (["--data", "nowhere.npz"], ["nowhere.npz"]),
@@ -259,6 +261,69 @@ def test_bad_settings_are_one_line_and_write_nothing(data, tmp_path, options, pa
     result = invoke("train", "--data", data, *TINY, "--output", folder, *options)
     check_error(result, *parts)
     assert not folder.exists()
+
+
+def test_settings_are_options_declared_once():
+    result = invoke("train", "--help")
+    for field in dataclasses.fields(Settings):
+        assert f"--{field.name.replace('_', '-')}" in result.stdout
+        assert field.metadata["help"].split()[0] in result.stdout
+
+
+def test_a_run_of_an_older_version_still_loads(copy):
+    config = json.loads((copy / "config.json").read_text())
+    config["settings"]["coupling"] = "additive"
+    del config["settings"]["law"]
+    (copy / "config.json").write_text(json.dumps(config))
+    assert Settings.load(copy / "config.json").law == "additive"
+
+
+@pytest.mark.parametrize("flow", ["glow", "maf"])
+def test_the_law_reaches_the_flow(flow):
+    def size(law):
+        model = Settings(flow=flow, steps=1, law=law).build_model((4, 4, 1), 16, None)
+        return model.count_params()
+
+    assert size("additive") < size("affine")
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, RuntimeError])
+def test_a_bug_shows_its_traceback(data, tmp_path, monkeypatch, error):
+    def fit(*args, **kwargs):
+        raise error("a bug")
+
+    monkeypatch.setattr(tg.FlowModel, "fit", fit)
+    result = invoke("train", "--data", data, *TINY, "--output", tmp_path / "run")
+    assert type(result.exception) is error
+    assert "Error:" not in result.stderr
+
+
+def test_a_bug_in_a_picture_shows_its_traceback(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("tfp_glow.app.cli.sample_images", lambda *args, **kwargs: [None, None])
+    result = invoke("sample", trained[0], "--output", tmp_path / "images.npz")
+    assert type(result.exception) is ValueError
+
+
+def test_an_unreadable_image_found_in_training_is_one_line(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, [60, 4, 4, 3]).astype("uint8")
+    for index, image in enumerate(images):
+        (tmp_path / f"{index:02}.png").write_bytes(tf.io.encode_png(image).numpy())
+    (tmp_path / "30.png").write_bytes(b"\x89PNG but no more")
+    result = invoke("train", "--data", tmp_path, *TINY, "--output", tmp_path / "run")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: source has an unreadable image. Received: ")
+    assert result.stderr.endswith("30.png' (InvalidArgumentError).\n")
+
+
+def test_images_that_no_picture_can_show_are_refused_before_training(tmp_path):
+    images = np.zeros([40, 4, 4, 4], "uint8")
+    np.savez(tmp_path / "four.npz", x_train=images, x_test=images)
+    result = invoke("train", "--data", tmp_path / "four.npz", *TINY, "--output", tmp_path / "run")
+    check_error(result, "grey or RGB", "(4, 4, 4)")
+
+
+def test_a_picture_of_no_known_format_is_one_line(trained, tmp_path):
+    check_error(invoke("sample", trained[0], "--output", tmp_path / "a.nonsense"), "nonsense")
 
 
 @pytest.mark.parametrize("arguments", [["train", "--nonsense"], ["nonsense"], ["sample"]])
@@ -332,7 +397,7 @@ def test_interpolate(trained, tmp_path):
 
 
 def test_interpolation_goes_from_one_image_to_the_other(trained):
-    model, settings = run_module.load_model(trained[0])
+    model, settings = load_model(trained[0])
     loaded = tg.data.load_images(settings.data, **settings.data_options())
     start, end, labels = pictures.image_pairs(loaded.test, 3, seed=1)
     paths = generation.interpolate_images(model.distribution, start, end, steps=5, condition=labels)

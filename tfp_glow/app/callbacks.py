@@ -9,6 +9,8 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from tfp_glow.app.errors import UserError
+
 __all__ = ["SaveEachEpoch", "TensorBoardScalars"]
 
 
@@ -21,7 +23,7 @@ class SaveEachEpoch(keras.callbacks.Callback):
       path: A `.keras` file.
 
     Raises:
-      ValueError: In training, if the loss is no longer finite; nothing is saved then.
+      UserError: In training, if the loss is no longer finite; nothing is saved then.
 
     Example:
 
@@ -35,7 +37,7 @@ class SaveEachEpoch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
-            raise ValueError(
+            raise UserError(
                 f"The loss is {loss} in epoch {epoch + 1}; the model of the epoch before is kept. "
                 "Try a lower learning_rate or more warmup_epochs."
             )

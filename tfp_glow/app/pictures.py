@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.app import plots
+from tfp_glow.app.errors import UserError
 from tfp_glow.app.generation import interpolate_images, reconstruct, sample_images
 from tfp_glow.data import ImageData
 from tfp_glow.dequantization import Dequantized
@@ -71,7 +72,7 @@ def image_pairs(batches: tf.data.Dataset, num: int, *, seed: int | None = None):
       The pairs' first images, their second ones, and their labels or None.
 
     Raises:
-      ValueError: If the data give no pair.
+      UserError: If the data give no pair.
     """
     examples = batches.unbatch()
     if seed is not None:
@@ -86,7 +87,7 @@ def image_pairs(batches: tf.data.Dataset, num: int, *, seed: int | None = None):
         if len(pairs) == num:
             break
     if not pairs:
-        raise ValueError("data must have two test images, of one class if any. Received: none.")
+        raise UserError("data must have two test images, of one class if any. Received: none.")
     start, end, labels = zip(*pairs, strict=True)
     return np.stack(start), np.stack(end), None if labels[0] is None else np.stack(labels)
 

@@ -15,17 +15,18 @@ import tensorflow_probability as tfp
 
 import tfp_glow
 from tfp_glow.app.callbacks import SaveEachEpoch, TensorBoardScalars
+from tfp_glow.app.errors import UserError, blames_input
 from tfp_glow.app.generation import mean_bits_per_dim
+from tfp_glow.app.model_file import read_model
 from tfp_glow.app.pictures import draw_curves, draw_pictures
 from tfp_glow.app.plots import require_matplotlib
 from tfp_glow.app.settings import Settings
 from tfp_glow.data import ImageData, load_images
-from tfp_glow.dequantization import Dequantized
 from tfp_glow.export import export_saved_model
 from tfp_glow.files import replacing
 from tfp_glow.model import FlowModel
 
-__all__ = ["Run", "load_model"]
+__all__ = ["Run"]
 
 CONFIG, MODEL, HISTORY = "config.json", "model.keras", "history.csv"
 CHANGEABLE = ("epochs", "data_dir", "download", "jit_compile")
@@ -60,16 +61,16 @@ class Run:
         """A new run, which writes nothing yet.
 
         Raises:
-          ValueError: If the folder exists and is not empty.
+          UserError: If the folder exists and is not empty.
         """
         folder = pathlib.Path(folder)
         if (folder / CONFIG).exists():
-            raise ValueError(
+            raise UserError(
                 "output must be a new folder. "
                 f"Received: {str(folder)!r}, which holds a run; --resume continues it."
             )
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            raise ValueError(
+            raise UserError(
                 "output must be a new folder. "
                 f"Received: {str(folder)!r}, which exists and holds no run of tfp-glow."
             )
@@ -84,22 +85,24 @@ class Run:
           **changes: New values of `epochs`, `data_dir`, `download` and `jit_compile`.
 
         Raises:
-          ValueError: If the folder holds no run, or another setting differs from the run's.
+          UserError: If the folder holds no run, or another setting differs from the run's.
         """
         folder = pathlib.Path(folder)
         if not (folder / CONFIG).is_file():
-            raise ValueError(
+            raise UserError(
                 f"output must hold a run to resume. Received: {str(folder)!r}, "
                 f"which has no {CONFIG}."
             )
         settings = Settings.load(folder / CONFIG)
         for name, value in changes.items():
             if name not in CHANGEABLE and value != getattr(settings, name):
-                raise ValueError(
+                raise UserError(
                     f"{name} of a resumed run cannot change from {getattr(settings, name)!r}. "
                     f"Received: {value!r}."
                 )
-        return cls(dataclasses.replace(settings, **changes), folder)
+        with blames_input():
+            settings = dataclasses.replace(settings, **changes)
+        return cls(settings, folder)
 
     @property
     def config_file(self) -> pathlib.Path:
@@ -124,17 +127,18 @@ class Run:
           The bits per dimension of the test images.
 
         Raises:
-          ValueError: If the data have no validation or test images, or the run has more epochs
+          UserError: If the data have no validation or test images, or the run has more epochs
             behind it than it is to have, or the loss is no longer finite.
         """
-        require_matplotlib()
-        data = load_images(self.settings.data, **self.settings.data_options())
-        _check_splits(data)
+        with blames_input():
+            require_matplotlib()
+            data = load_images(self.settings.data, **self.settings.data_options())
+        _check_data(data)
         batches = _length(data.train)
         model = self._model(data, batches)
         done = int(model.optimizer.iterations) // batches
         if done > self.settings.epochs:
-            raise ValueError(
+            raise UserError(
                 f"epochs must be at least {done}, which the run has behind it. "
                 f"Received: {self.settings.epochs}."
             )
@@ -154,11 +158,12 @@ class Run:
         settings = self.settings
         schedule = _learning_rate(settings, batches)
         if self.model_file.is_file():
-            model = keras.saving.load_model(self.model_file)
+            model = read_model(self.model_file)
             optimizer = model.optimizer
             optimizer.learning_rate = schedule
         else:
-            model = settings.build_model(data.image_shape, data.num_bins, data.num_classes)
+            with blames_input():
+                model = settings.build_model(data.image_shape, data.num_bins, data.num_classes)
             decay = settings.weight_decay or None
             optimizer = keras.optimizers.Adamax(schedule, weight_decay=decay)
         jit_compile = "auto" if settings.jit_compile is None else settings.jit_compile
@@ -208,29 +213,6 @@ class Run:
         )
 
 
-def load_model(path: str | os.PathLike) -> tuple[FlowModel, Settings | None]:
-    """The model of a run and the run's settings.
-
-    Args:
-      path: Folder of a run, or a `.keras` file, whose settings are None where no config.json
-        lies beside it.
-
-    Raises:
-      ValueError, TypeError: If there is no such model.
-    """
-    path = pathlib.Path(path)
-    file = path / MODEL if path.is_dir() else path
-    if not file.is_file() or file.suffix != ".keras":
-        raise ValueError(
-            f"run must be a folder with a {MODEL}, or a .keras file. Received: {str(path)!r}."
-        )
-    model = keras.saving.load_model(file, compile=False)
-    if not isinstance(getattr(model, "distribution", None), Dequantized):
-        raise TypeError(f"run must hold a model of images. Received: {str(path)!r}.")
-    config = file.parent / CONFIG
-    return model, Settings.load(config) if config.is_file() else None
-
-
 def _learning_rate(settings: Settings, batches: int):
     """Up from 0 in a straight line, then down to 0 along a cosine."""
     total = settings.epochs * batches
@@ -240,10 +222,14 @@ def _learning_rate(settings: Settings, batches: int):
     )
 
 
-def _check_splits(data: ImageData) -> None:
+def _check_data(data: ImageData) -> None:
     for name in ("validation", "test"):
         if getattr(data, name) is None:
-            raise ValueError(f"data must have {name} images. Received: too few for any.")
+            raise UserError(f"data must have {name} images. Received: too few for any.")
+    if data.image_shape[-1] not in (1, 3):
+        raise UserError(
+            f"data must be grey or RGB images. Received: images of shape {data.image_shape}."
+        )
 
 
 def _length(batches: tf.data.Dataset) -> int:

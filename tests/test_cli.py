@@ -78,7 +78,7 @@ def trained(data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def interrupted(data, tmp_path_factory):
-    """An unconditional run with Ctrl-C in its second epoch, and what it printed."""
+    """An unconditional run with Ctrl-C in its second epoch, which is lost, and what it printed."""
 
     class CtrlC(keras.callbacks.Callback):
         def __init__(self, folder):
@@ -198,7 +198,7 @@ def test_an_interrupted_run_is_saved(interrupted):
     assert result.exit_code == 130
     assert f"The model is saved in {folder / 'model.keras'}" in result.stderr
     assert f"tfp-glow train --output '{folder}' --resume" in result.stderr
-    assert steps_done(folder) == BATCHES + 1
+    assert steps_done(folder) == BATCHES
     assert {"config.json", "history.csv", "model.keras"} == {p.name for p in folder.iterdir()}
 
 
@@ -208,8 +208,65 @@ def test_an_interrupted_run_goes_on_and_for_longer(interrupted, tmp_path):
     assert result.exit_code == 0, result.output
     assert "from epoch 2 of 3" in result.stdout
     assert [row["epoch"] for row in history(folder)] == ["0", "1", "2"]
-    assert steps_done(folder) == 3 * BATCHES + 1
+    assert steps_done(folder) == 3 * BATCHES
     assert Settings.load(folder / "config.json").epochs == 3
+
+
+class Killed(BaseException):
+    """Ends a run as a signal does that cannot be caught: nothing is written any more."""
+
+
+@pytest.fixture
+def dies(monkeypatch):
+    """Lets runs die in the given training step."""
+
+    def die_in(step):
+        class Death(callbacks.TensorBoardScalars):
+            def on_train_batch_end(self, batch, logs=None):
+                if int(self.model.optimizer.iterations) == step:
+                    raise Killed
+
+        monkeypatch.setattr(run_module, "TensorBoardScalars", Death)
+
+    # What follows training takes long.
+    monkeypatch.setattr(run_module, "draw_pictures", lambda *args, **kwargs: None)
+    monkeypatch.setattr(run_module, "export_saved_model", lambda _, path: path.mkdir())
+    return die_in
+
+
+@pytest.mark.parametrize(
+    ("options", "deaths"),
+    [
+        ((*TINY, "--conditional", "--flip"), (BATCHES - 1, BATCHES + 2)),
+        (
+            ("--flow", "iresnet", "--steps", 1, "--batch-size", 32, "--num-bits", 5),
+            (BATCHES + 2,),
+        ),
+    ],
+    ids=["glow", "iresnet"],
+)
+def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, dies, options, deaths):
+    command = ("train", "--data", data, *options, "--epochs", 3, "--output")
+    assert invoke(*command, tmp_path / "whole").exit_code == 0
+    for index, step in enumerate(deaths):
+        dies(step)
+        with pytest.raises(Killed):
+            invoke(*command, tmp_path / "pieces", *(["--resume"] if index else []))
+    dies(None)
+    result = invoke("train", "--output", tmp_path / "pieces", "--resume")
+    assert "from epoch 2 of 3" in result.stdout
+    whole, pieces = (
+        keras.saving.load_model(tmp_path / name / "model.keras") for name in ("whole", "pieces")
+    )
+    for model in (whole, pieces):
+        assert int(model.optimizer.iterations) == 3 * BATCHES
+    expected = [*whole.variables, *whole.optimizer.variables]
+    for variable, other in zip(
+        expected, [*pieces.variables, *pieces.optimizer.variables], strict=True
+    ):
+        np.testing.assert_array_equal(variable, other, err_msg=variable.path)
+    texts = [(tmp_path / name / "history.csv").read_text() for name in ("whole", "pieces")]
+    assert texts[0] == texts[1]
 
 
 def test_a_foreign_folder_is_refused_and_left_alone(data, tmp_path):

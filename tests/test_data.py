@@ -268,6 +268,16 @@ class TestBatches:
         epochs = [[ids_of(data.train) for _ in range(2)] for data in map(load_images, [IMAGES] * 2)]
         assert epochs[0] == epochs[1]
 
+    @pytest.mark.parametrize("kind", WAYS)
+    def test_training_can_go_on_at_any_epoch(self, kind, root):
+        data, again = (load(kind, root, seed=3, flip=True) for _ in range(2))
+        size = len(ids_of(data.train))
+        whole, later = ids_of(data.epochs(0, 4)), ids_of(again.epochs(2, 4))
+        epochs = [whole[start : start + size] for start in range(0, 4 * size, size)]
+        assert len({tuple(epoch) for epoch in epochs}) == 4
+        assert len({tuple(sorted(epoch)) for epoch in epochs}) == 1
+        assert later == epochs[2] + epochs[3]
+
     def test_the_given_test_split_keeps_its_order(self, tmp_path):
         np.savez(tmp_path / "a.npz", x_train=IMAGES, x_test=IMAGES[::-1])
         assert ids_of(load_images(tmp_path / "a.npz").test) == list(range(COUNT))[::-1]
@@ -339,6 +349,7 @@ class TestFlip:
         first, second = self.flipped(data.train), self.flipped(data.train)
         assert first != second
         assert first == self.flipped(again.train)
+        assert self.flipped(data.epochs(5, 6)) == self.flipped(again.epochs(5, 6)) != first
 
     def test_labels_stay_with_flipped_images(self):
         data = load_images((self.SOURCE, np.arange(1, 201)), labels=True, flip=True)

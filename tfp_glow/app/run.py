@@ -117,7 +117,8 @@ class Run:
     def train(self, *, verbose: int | str = "auto", report: Callable = print) -> float:
         """Trains from where the run stands, and writes all files of the folder.
 
-        An interruption by Ctrl-C saves the model before it is raised again.
+        A run that was ended in the middle of an epoch does that epoch again when it is resumed, and
+        comes to the same model as one that was not, to the last bit on the same machine.
 
         Args:
           verbose: As in `keras.Model.fit`.
@@ -145,7 +146,7 @@ class Run:
         self._write_config()
         if done < self.settings.epochs:
             report(self._headline(model, data, done))
-            self._fit(model, data, done, verbose)
+            self._fit(model, data, done, batches, verbose)
         report("Training is over. Pictures and the SavedModel follow.")
         draw_curves(self.folder / HISTORY, self.folder / "curves.png")
         draw_pictures(model.distribution, data, self.folder, seed=self.settings.seed)
@@ -170,8 +171,8 @@ class Run:
         model.compile(optimizer, jit_compile=jit_compile)
         return model
 
-    def _fit(self, model: FlowModel, data: ImageData, done: int, verbose) -> None:
-        keras.utils.set_random_seed(self.settings.seed + done)
+    def _fit(self, model: FlowModel, data: ImageData, done: int, batches: int, verbose) -> None:
+        keras.utils.set_random_seed(self.settings.seed)
         history = self.folder / HISTORY
         _keep_rows(history, done)
         callbacks = [
@@ -179,19 +180,16 @@ class Run:
             TensorBoardScalars(self.folder / "tensorboard"),
             SaveEachEpoch(self.model_file),
         ]
-        try:
-            model.fit(
-                data.train,
-                validation_data=data.validation,
-                initial_epoch=done,
-                epochs=self.settings.epochs,
-                callbacks=callbacks,
-                shuffle=False,  # The data set shuffles itself, and Keras warns about True.
-                verbose=verbose,
-            )
-        except KeyboardInterrupt:
-            model.save(self.model_file)
-            raise
+        model.fit(
+            data.epochs(done, self.settings.epochs),
+            validation_data=data.validation,
+            initial_epoch=done,
+            epochs=self.settings.epochs,
+            steps_per_epoch=batches,
+            callbacks=callbacks,
+            shuffle=False,  # The data set shuffles itself, and Keras warns about True.
+            verbose=verbose,
+        )
 
     def _write_config(self) -> None:
         versions = {module.__name__: module.__version__ for module in (tfp_glow, tf, tfp, keras)}

@@ -119,7 +119,7 @@ class Settings:
         if "law" in arguments and "coupling" in inspect.signature(RECIPES[self.flow]).parameters:
             arguments["coupling"] = arguments.pop("law")  # Goes once the recipes say law.
         flow = RECIPES[self.flow](image_shape, **arguments)
-        return FlowModel(Dequantized(flow, num_bins))
+        return FlowModel(Dequantized(flow, num_bins), seed=self.seed)
 
     def default_folder(self) -> pathlib.Path:
         """runs/FLOW-DATA."""

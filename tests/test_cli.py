@@ -1,5 +1,6 @@
 """The command line, on a tiny flow and tiny images."""
 
+import contextlib
 import csv
 import dataclasses
 import inspect
@@ -22,6 +23,9 @@ import tfp_glow as tg
 from tfp_glow.app import callbacks, generation, pictures
 from tfp_glow.app import run as run_module
 from tfp_glow.app.cli import app
+from tfp_glow.app.errors import UserError
+from tfp_glow.app.history import keep_epochs
+from tfp_glow.app.lock import LOCK, sole_writer
 from tfp_glow.app.settings import FLOWS, Settings
 from tfp_glow.app.trained import load_model
 
@@ -186,11 +190,92 @@ def test_resuming_a_finished_run_only_draws_again(copy):
     assert len(history(copy)) == 2
 
 
-def test_resume_drops_the_row_of_an_epoch_whose_model_was_not_saved(copy):
-    with open(copy / "history.csv", "a") as file:
-        file.write("2,1,1,1,1\n")
-    run_module._keep_rows(copy / "history.csv", 2)
-    assert [row["epoch"] for row in history(copy)] == ["0", "1"]
+@pytest.mark.parametrize("row", ["2,1,1,1,1\r\n", "2,1.2", "2"])
+def test_resume_drops_the_row_of_an_epoch_whose_model_was_not_saved(copy, row):
+    before = (copy / "history.csv").read_bytes()
+    (copy / "history.csv").write_bytes(before + row.encode())
+    keep_epochs(copy / "history.csv", 2)
+    assert (copy / "history.csv").read_bytes() == before
+
+
+def test_an_epoch_that_is_done_again_has_one_row(copy):
+    keep_epochs(copy / "history.csv", 0)
+    assert not (copy / "history.csv").exists()
+
+
+@pytest.mark.parametrize("cut", [1, 5, 60, 100])
+def test_a_cut_history_is_found_before_training(copy, cut):
+    content = (copy / "history.csv").read_bytes()
+    (copy / "history.csv").write_bytes(content[:-cut])
+    result = invoke("train", "--output", copy, "--resume", "--epochs", 3)
+    check_error(result, "history.csv' must hold a row", "2 epochs")
+    assert (copy / "history.csv").read_bytes() == content[:-cut]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "sample", "train"])
+@pytest.mark.parametrize("damage", ["bit", "cut", "other"])
+def test_a_damaged_model_is_named(copy, command, damage, tmp_path):
+    content = bytearray((copy / "model.keras").read_bytes())
+    content[len(content) // 2] ^= 4
+    damaged = {"bit": content, "cut": content[:-100], "other": b"PK no model"}[damage]
+    (copy / "model.keras").write_bytes(damaged)
+    arguments = ("--output", copy, "--resume") if command == "train" else (copy,)
+    check_error(invoke(command, *arguments), "model.keras' is damaged")
+
+
+def test_no_changed_bit_of_a_model_goes_unnoticed(copy):
+    content = (copy / "model.keras").read_bytes()
+    expected = load_model(copy)[0].get_weights()
+    for position in np.random.default_rng(0).integers(0, 8 * len(content), 40):
+        changed = bytearray(content)
+        changed[position // 8] ^= 1 << (position % 8)
+        (copy / "model.keras").write_bytes(changed)
+        with contextlib.suppress(UserError):
+            for value, weight in zip(load_model(copy)[0].get_weights(), expected, strict=True):
+                np.testing.assert_array_equal(value, weight)
+
+
+def test_a_full_disk_is_one_line(trained, tmp_path, monkeypatch):
+    def save(*args, **kwargs):
+        message = "{{function_node}} /x/variables; No space left on device [Op:SaveV2]"
+        raise tf.errors.ResourceExhaustedError(None, None, message)
+
+    monkeypatch.setattr(tf.saved_model, "save", save)
+    result = invoke("export", trained[0], tmp_path / "model")
+    check_error(result, "Error: No space left on device\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_has_one_writer(trained, data, tmp_path):
+    for folder, options in ((trained[0], ["--resume"]), (tmp_path / "new", ["--data", data])):
+        with sole_writer(folder):
+            check_error(invoke("train", "--output", folder, *options), "under way", folder.name)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_killed_writer_holds_nothing(tmp_path):
+    code = "import filelock, sys, time\n"
+    code += "with filelock.FileLock(sys.argv[1]): print(flush=True); time.sleep(60)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path / LOCK], stdout=subprocess.PIPE
+    )
+    process.stdout.readline()
+    with pytest.raises(UserError, match="under way"), sole_writer(tmp_path):
+        pass
+    process.kill()
+    process.wait()
+    with sole_writer(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_leftovers_of_a_killed_run_are_removed(copy):
+    names = {path.name for path in copy.iterdir()}
+    for name in ("model.keras", "saved_model", "samples.png"):
+        (copy / f".partial-{name}-0a1b2c3d").mkdir()
+    (copy / LOCK).touch()
+    assert invoke("train", "--output", copy, "--resume").exit_code == 0
+    assert {path.name for path in copy.iterdir()} == names
 
 
 def test_an_interrupted_run_is_saved(interrupted):
@@ -265,7 +350,7 @@ def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, dies, o
         expected, [*pieces.variables, *pieces.optimizer.variables], strict=True
     ):
         np.testing.assert_array_equal(variable, other, err_msg=variable.path)
-    texts = [(tmp_path / name / "history.csv").read_text() for name in ("whole", "pieces")]
+    texts = [(tmp_path / name / "history.csv").read_bytes() for name in ("whole", "pieces")]
     assert texts[0] == texts[1]
 
 

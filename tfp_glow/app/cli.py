@@ -123,7 +123,7 @@ def train(
     with blames_input():
         settings = Settings(**given)
     folder = output or settings.default_folder()
-    run = Run.resume(folder, **given) if resume else Run.start(settings, folder)
+    run = Run.resume(folder, **given) if resume else Run(settings, folder)
     try:
         bits = run.train(verbose=1 if sys.stdout.isatty() else 2, report=typer.echo)
     except KeyboardInterrupt:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
 from collections.abc import Iterator
 
@@ -14,6 +16,8 @@ __all__ = ["UserError", "blames_input", "user_message"]
 _DATA_ERROR = re.compile(
     r"(?:ValueError: |assertion failed: \[)((?:\w+ of )?(?:source|split) [^\n\]]+)"
 )
+
+_FULL_DISK = os.strerror(errno.ENOSPC)  # What TensorFlow's own writers say of it, among more.
 
 
 class UserError(ValueError):
@@ -50,4 +54,6 @@ def user_message(error: Exception) -> str | None:
     if isinstance(error, tf.errors.InvalidArgumentError):
         found = _DATA_ERROR.search(error.message)
         return found and found[1]
+    if isinstance(error, tf.errors.OpError) and _FULL_DISK in error.message:
+        return _FULL_DISK
     return None

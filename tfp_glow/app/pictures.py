@@ -14,8 +14,9 @@ from tfp_glow.app.generation import interpolate_images, reconstruct, sample_imag
 from tfp_glow.data import ImageData
 from tfp_glow.dequantization import Dequantized
 
-__all__ = ["draw_curves", "draw_pictures", "image_pairs"]
+__all__ = ["PICTURES", "draw_curves", "draw_pictures", "image_pairs"]
 
+PICTURES = ("samples.png", "reconstructions.png", "interpolation.png")
 TEMPERATURES = (0.0, 0.5, 0.7, 1.0)
 COLUMNS = 12
 PATHS = 5
@@ -44,13 +45,13 @@ def draw_pictures(
     paths = interpolate_images(distribution, start, end, steps=COLUMNS, condition=labels, seed=seed)
     by_temperature = dict(zip(TEMPERATURES, samples, strict=True))
     num_bins = data.num_bins
-    figures = {
-        "samples": plots.plot_samples(by_temperature, num_bins=num_bins),
-        "reconstructions": plots.plot_reconstructions(images, decoded, num_bins=num_bins),
-        "interpolation": plots.plot_interpolation(paths, num_bins=num_bins),
-    }
-    for name, figure in figures.items():
-        plots.save_figure(figure, pathlib.Path(folder) / f"{name}.png")
+    figures = (
+        plots.plot_samples(by_temperature, num_bins=num_bins),
+        plots.plot_reconstructions(images, decoded, num_bins=num_bins),
+        plots.plot_interpolation(paths, num_bins=num_bins),
+    )
+    for name, figure in zip(PICTURES, figures, strict=True):
+        plots.save_figure(figure, pathlib.Path(folder) / name)
 
 
 def draw_curves(history: str | os.PathLike, path: str | os.PathLike) -> None:

@@ -17,18 +17,22 @@ import tfp_glow
 from tfp_glow.app.callbacks import SaveEachEpoch, TensorBoardScalars
 from tfp_glow.app.errors import UserError, blames_input
 from tfp_glow.app.generation import mean_bits_per_dim
+from tfp_glow.app.history import keep_epochs
+from tfp_glow.app.lock import LOCK, sole_writer
 from tfp_glow.app.model_file import read_model
-from tfp_glow.app.pictures import draw_curves, draw_pictures
+from tfp_glow.app.pictures import PICTURES, draw_curves, draw_pictures
 from tfp_glow.app.plots import require_matplotlib
 from tfp_glow.app.settings import Settings
 from tfp_glow.data import ImageData, load_images
 from tfp_glow.export import export_saved_model
-from tfp_glow.files import replacing
+from tfp_glow.files import remove_leftovers, replacing
 from tfp_glow.model import FlowModel
 
 __all__ = ["Run"]
 
 CONFIG, MODEL, HISTORY = "config.json", "model.keras", "history.csv"
+CURVES, EXPORT = "curves.png", "saved_model"
+FILES = (CONFIG, MODEL, HISTORY, CURVES, EXPORT, *PICTURES)
 CHANGEABLE = ("epochs", "data_dir", "download", "jit_compile")
 
 
@@ -44,37 +48,21 @@ class Run:
     | `saved_model/` | see `export_saved_model` |
     | `curves.png`, `samples.png`, `reconstructions.png`, `interpolation.png` | pictures |
 
-    Make one with `Run.start` or `Run.resume`.
+    Args:
+      settings: Its settings.
+      folder: Where to write; an empty folder or none yet, unless the run is resumed.
+      resumed: Whether it is one to continue; `Run.resume` makes such.
 
     Example:
 
-        run = Run.start(Settings(epochs=5), "runs/digits")
+        run = Run(Settings(epochs=5), pathlib.Path("runs/digits"))
         test_bits_per_dim = run.train()
         Run.resume("runs/digits", epochs=10).train()
     """
 
     settings: Settings
     folder: pathlib.Path
-
-    @classmethod
-    def start(cls, settings: Settings, folder: str | os.PathLike) -> Run:
-        """A new run, which writes nothing yet.
-
-        Raises:
-          UserError: If the folder exists and is not empty.
-        """
-        folder = pathlib.Path(folder)
-        if (folder / CONFIG).exists():
-            raise UserError(
-                "output must be a new folder. "
-                f"Received: {str(folder)!r}, which holds a run; --resume continues it."
-            )
-        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            raise UserError(
-                "output must be a new folder. "
-                f"Received: {str(folder)!r}, which exists and holds no run of tfp-glow."
-            )
-        return cls(settings, folder)
+    resumed: bool = False
 
     @classmethod
     def resume(cls, folder: str | os.PathLike, **changes) -> Run:
@@ -102,7 +90,7 @@ class Run:
                 )
         with blames_input():
             settings = dataclasses.replace(settings, **changes)
-        return cls(settings, folder)
+        return cls(settings, folder, resumed=True)
 
     @property
     def config_file(self) -> pathlib.Path:
@@ -128,9 +116,29 @@ class Run:
           The bits per dimension of the test images.
 
         Raises:
-          UserError: If the data have no validation or test images, or the run has more epochs
-            behind it than it is to have, or the loss is no longer finite.
+          UserError: If the folder is another run's, or the data have no validation or test images,
+            or the run has more epochs behind it than it is to have, or the loss is no longer
+            finite.
         """
+        with sole_writer(self.folder):
+            for name in FILES:
+                remove_leftovers(self.folder / name)
+            if not self.resumed:
+                self._check_new()
+            return self._train(verbose, report)
+
+    def _check_new(self) -> None:
+        if self.config_file.exists():
+            holds = "holds a run; --resume continues it"
+        elif {path.name for path in self.folder.iterdir()} - {LOCK}:
+            holds = "exists and holds no run of tfp-glow"
+        else:
+            return
+        raise UserError(
+            f"output must be a new folder. Received: {str(self.folder)!r}, which {holds}."
+        )
+
+    def _train(self, verbose: int | str, report: Callable) -> float:
         with blames_input():
             require_matplotlib()
             data = load_images(self.settings.data, **self.settings.data_options())
@@ -143,14 +151,15 @@ class Run:
                 f"epochs must be at least {done}, which the run has behind it. "
                 f"Received: {self.settings.epochs}."
             )
+        keep_epochs(self.folder / HISTORY, done)
         self._write_config()
         if done < self.settings.epochs:
             report(self._headline(model, data, done))
             self._fit(model, data, done, batches, verbose)
         report("Training is over. Pictures and the SavedModel follow.")
-        draw_curves(self.folder / HISTORY, self.folder / "curves.png")
+        draw_curves(self.folder / HISTORY, self.folder / CURVES)
         draw_pictures(model.distribution, data, self.folder, seed=self.settings.seed)
-        with replacing(self.folder / "saved_model") as temporary:
+        with replacing(self.folder / EXPORT) as temporary:
             export_saved_model(model.distribution, temporary)
         return mean_bits_per_dim(model.distribution, data.test)
 
@@ -173,10 +182,8 @@ class Run:
 
     def _fit(self, model: FlowModel, data: ImageData, done: int, batches: int, verbose) -> None:
         keras.utils.set_random_seed(self.settings.seed)
-        history = self.folder / HISTORY
-        _keep_rows(history, done)
         callbacks = [
-            keras.callbacks.CSVLogger(history, append=True),
+            keras.callbacks.CSVLogger(self.folder / HISTORY, append=True),
             TensorBoardScalars(self.folder / "tensorboard"),
             SaveEachEpoch(self.model_file),
         ]
@@ -233,12 +240,3 @@ def _check_data(data: ImageData) -> None:
 def _length(batches: tf.data.Dataset) -> int:
     known = int(batches.cardinality())
     return known if known >= 0 else sum(1 for _ in batches)
-
-
-def _keep_rows(history: pathlib.Path, epochs: int) -> None:
-    """Drops the rows of epochs that a resumed run does again."""
-    if history.exists():
-        lines = history.read_text().splitlines(keepends=True)
-        kept = [line for line in lines[1:] if int(line.split(",")[0]) < epochs]
-        with replacing(history) as temporary:
-            temporary.write_text("".join([*lines[:1], *kept]))

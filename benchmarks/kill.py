@@ -104,7 +104,7 @@ def main() -> None:
     seconds = time.time() - begin
     print(f"The run that is left alone took {seconds:.0f} s.")
     # So that the kills meet the start, the epochs and what follows them.
-    kill_often(folder / "killed", arguments.kills, seconds / 4, arguments.seed)
+    kill_often(folder / "killed", arguments.kills, seconds / 2, arguments.seed)
     assert start(folder / "killed").wait() == 0, log_of(folder / "killed").read_text()
     compare(folder / "whole", folder / "killed")
     print(f"After {arguments.kills} kills the model and the history are those of that run.")

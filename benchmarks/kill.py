@@ -48,6 +48,13 @@ def reported_epochs(folder: pathlib.Path) -> int:
     return int(begun[-1].split()[1].split("/")[0]) - 1 if begun else 0
 
 
+def wait_for_training(process: subprocess.Popen, folder: pathlib.Path) -> None:
+    """Waits until the run says that it trains, or that it has trained."""
+    while "Training " not in log_of(folder).read_text():
+        assert process.poll() is None, log_of(folder).read_text()
+        time.sleep(0.05)
+
+
 def check(folder: pathlib.Path) -> int:
     """The epochs in the files of a run; raises where a file is not whole."""
     if (folder / "config.json").exists():
@@ -73,12 +80,13 @@ def kill_often(folder: pathlib.Path, kills: int, longest: float, seed: int) -> N
     moments, done = random.Random(seed), 0
     for number in range(kills):
         process = start(folder)
+        wait_for_training(process, folder)
         moment = moments.uniform(0, longest)
         time.sleep(moment)
         process.kill()
         process.wait()
         epochs, known = check(folder), max(done, reported_epochs(folder))
-        print(f"kill {number + 1} after {moment:.1f} s: {epochs} epochs saved, {known} reported")
+        print(f"kill {number + 1}, {moment:.1f} s into it: {epochs} epochs saved, {known} reported")
         assert epochs >= known, "An epoch is lost."
         done = epochs
 
@@ -99,12 +107,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp())
+    process = start(folder / "whole")
+    wait_for_training(process, folder / "whole")
     begin = time.time()
-    assert start(folder / "whole").wait() == 0, log_of(folder / "whole").read_text()
+    assert process.wait() == 0, log_of(folder / "whole").read_text()
     seconds = time.time() - begin
     print(f"The run that is left alone took {seconds:.0f} s.")
-    # So that the kills meet the start, the epochs and what follows them.
-    kill_often(folder / "killed", arguments.kills, seconds / 2, arguments.seed)
+    # So that the kills meet the epochs as well as what follows them.
+    kill_often(folder / "killed", arguments.kills, seconds / 4, arguments.seed)
     assert start(folder / "killed").wait() == 0, log_of(folder / "killed").read_text()
     compare(folder / "whole", folder / "killed")
     print(f"After {arguments.kills} kills the model and the history are those of that run.")

@@ -122,14 +122,14 @@ class FlowModel(keras.Model):
         return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
     def train_step(self, data):
-        logs = super().train_step(self._with_noise(data, 0, self.optimizer.iterations))
+        logs = super().train_step(self._with_noise(data, training=True))
         for bijector in self._advancing():
             bijector.advance()
         return logs
 
     def test_step(self, data):
         with evaluation():
-            return super().test_step(self._with_noise(data, 1, self._loss_tracker.count))
+            return super().test_step(self._with_noise(data, training=False))
 
     def predict_step(self, data):
         with evaluation():
@@ -161,15 +161,15 @@ class FlowModel(keras.Model):
         distribution = from_config(config["distribution"])
         return cls(distribution, seed=config.get("seed"), name=config["name"])
 
-    def _with_noise(self, data, stream: int, step):
+    def _with_noise(self, data, *, training: bool):
         """Inputs of a step and, where there is noise, a seed that follows from the step alone."""
         inputs, _, sample_weight = _condition_as_input(data)
         if self.bits_per_dim is not None:
-            seed = tf.random.experimental.stateless_fold_in(
-                [self._seed % 2**31, stream], tf.cast(step, tf.int32)
-            )
+            step = self.optimizer.iterations if training else self.bits_per_dim.count
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-            seed = tf.random.experimental.stateless_fold_in(seed, replica)
+            seed = [self._seed % 2**31, int(training)]
+            for number in (tf.cast(step, tf.int32), replica):
+                seed = tf.random.experimental.stateless_fold_in(seed, number)
             inputs = (*inputs, seed) if isinstance(inputs, tuple) else (inputs, None, seed)
         return inputs, None, sample_weight
 

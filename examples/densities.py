@@ -12,7 +12,8 @@ import numpy as np
 from targets import TARGETS
 
 from tfp_glow import Flow, FlowModel, flows
-from tfp_glow.app.plots import density_grid, save_figure
+from tfp_glow.app.density_plots import density_grid
+from tfp_glow.app.plots import save_figure
 
 DENSE = {"hidden_units": (128, 128), "seed": 0}
 MODELS = {

@@ -16,7 +16,8 @@ from densities import trained
 from targets import TARGETS
 
 from tfp_glow import Flow, flows
-from tfp_glow.app.plots import save_figure, scatter_pair
+from tfp_glow.app.density_plots import scatter_pair
+from tfp_glow.app.plots import save_figure
 from tfp_glow.bijectors import Chain
 
 tfb, tfd = tfp.bijectors, tfp.distributions

@@ -1,9 +1,10 @@
 """The command line, on a tiny flow and tiny images."""
 
+import contextlib
 import csv
+import dataclasses
 import inspect
 import json
-import math
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,11 @@ import tfp_glow as tg
 from tfp_glow.app import callbacks, generation, pictures
 from tfp_glow.app import run as run_module
 from tfp_glow.app.cli import app
+from tfp_glow.app.errors import UserError
+from tfp_glow.app.history import keep_epochs
+from tfp_glow.app.lock import LOCK, sole_writer
 from tfp_glow.app.settings import FLOWS, Settings
+from tfp_glow.app.trained import load_model
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +81,7 @@ def trained(data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def interrupted(data, tmp_path_factory):
-    """An unconditional run with Ctrl-C in its second epoch, and what it printed."""
+    """An unconditional run with Ctrl-C in its second epoch, which is lost, and what it printed."""
 
     class CtrlC(keras.callbacks.Callback):
         def __init__(self, folder):
@@ -165,7 +170,7 @@ def test_the_exported_model_is_the_saved_one(trained):
 
 
 def test_reconstruction_decodes_and_gives_the_images_back(interrupted, data, monkeypatch):
-    distribution = run_module.load_model(interrupted[0])[0].distribution
+    distribution = load_model(interrupted[0])[0].distribution
     images = np.load(data)["x_test"] // 8
     decoded = generation.reconstruct(distribution, images)
     assert np.count_nonzero(decoded != images) <= 2  # Noise at the very edge of a bin.
@@ -184,11 +189,92 @@ def test_resuming_a_finished_run_only_draws_again(copy):
     assert len(history(copy)) == 2
 
 
-def test_resume_drops_the_row_of_an_epoch_whose_model_was_not_saved(copy):
-    with open(copy / "history.csv", "a") as file:
-        file.write("2,1,1,1,1\n")
-    run_module._keep_rows(copy / "history.csv", 2)
-    assert [row["epoch"] for row in history(copy)] == ["0", "1"]
+@pytest.mark.parametrize("row", ["2,1,1,1,1\r\n", "2,1.2", "2"])
+def test_resume_drops_the_row_of_an_epoch_whose_model_was_not_saved(copy, row):
+    before = (copy / "history.csv").read_bytes()
+    (copy / "history.csv").write_bytes(before + row.encode())
+    keep_epochs(copy / "history.csv", 2)
+    assert (copy / "history.csv").read_bytes() == before
+
+
+def test_an_epoch_that_is_done_again_has_one_row(copy):
+    keep_epochs(copy / "history.csv", 0)
+    assert not (copy / "history.csv").exists()
+
+
+@pytest.mark.parametrize("cut", [1, 5, 60, 100])
+def test_a_cut_history_is_found_before_training(copy, cut):
+    content = (copy / "history.csv").read_bytes()
+    (copy / "history.csv").write_bytes(content[:-cut])
+    result = invoke("train", "--output", copy, "--resume", "--epochs", 3)
+    check_error(result, "history.csv' must hold a row", "2 epochs")
+    assert (copy / "history.csv").read_bytes() == content[:-cut]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "sample", "train"])
+@pytest.mark.parametrize("damage", ["bit", "cut", "other"])
+def test_a_damaged_model_is_named(copy, command, damage, tmp_path):
+    content = bytearray((copy / "model.keras").read_bytes())
+    content[len(content) // 2] ^= 4
+    damaged = {"bit": content, "cut": content[:-100], "other": b"PK no model"}[damage]
+    (copy / "model.keras").write_bytes(damaged)
+    arguments = ("--output", copy, "--resume") if command == "train" else (copy,)
+    check_error(invoke(command, *arguments), "model.keras' is damaged")
+
+
+def test_no_changed_bit_of_a_model_goes_unnoticed(copy):
+    content = (copy / "model.keras").read_bytes()
+    expected = load_model(copy)[0].get_weights()
+    for position in np.random.default_rng(0).integers(0, 8 * len(content), 40):
+        changed = bytearray(content)
+        changed[position // 8] ^= 1 << (position % 8)
+        (copy / "model.keras").write_bytes(changed)
+        with contextlib.suppress(UserError):
+            for value, weight in zip(load_model(copy)[0].get_weights(), expected, strict=True):
+                np.testing.assert_array_equal(value, weight)
+
+
+def test_a_full_disk_is_one_line(trained, tmp_path, monkeypatch):
+    def save(*args, **kwargs):
+        message = "{{function_node}} /x/variables; No space left on device [Op:SaveV2]"
+        raise tf.errors.ResourceExhaustedError(None, None, message)
+
+    monkeypatch.setattr(tf.saved_model, "save", save)
+    result = invoke("export", trained[0], tmp_path / "model")
+    check_error(result, "Error: No space left on device\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_has_one_writer(trained, data, tmp_path):
+    for folder, options in ((trained[0], ["--resume"]), (tmp_path / "new", ["--data", data])):
+        with sole_writer(folder):
+            check_error(invoke("train", "--output", folder, *options), "under way", folder.name)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_killed_writer_holds_nothing(tmp_path):
+    code = "import filelock, sys, time\n"
+    code += "with filelock.FileLock(sys.argv[1]): print(flush=True); time.sleep(60)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path / LOCK], stdout=subprocess.PIPE
+    )
+    process.stdout.readline()
+    with pytest.raises(UserError, match="under way"), sole_writer(tmp_path):
+        pass
+    process.kill()
+    process.wait()
+    with sole_writer(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_leftovers_of_a_killed_run_are_removed(copy):
+    names = {path.name for path in copy.iterdir()}
+    for name in ("model.keras", "saved_model", "samples.png"):
+        (copy / f".partial-{name}-0a1b2c3d").mkdir()
+    (copy / LOCK).touch()
+    assert invoke("train", "--output", copy, "--resume").exit_code == 0
+    assert {path.name for path in copy.iterdir()} == names
 
 
 def test_an_interrupted_run_is_saved(interrupted):
@@ -196,7 +282,7 @@ def test_an_interrupted_run_is_saved(interrupted):
     assert result.exit_code == 130
     assert f"The model is saved in {folder / 'model.keras'}" in result.stderr
     assert f"tfp-glow train --output '{folder}' --resume" in result.stderr
-    assert steps_done(folder) == BATCHES + 1
+    assert steps_done(folder) == BATCHES
     assert {"config.json", "history.csv", "model.keras"} == {p.name for p in folder.iterdir()}
 
 
@@ -206,8 +292,65 @@ def test_an_interrupted_run_goes_on_and_for_longer(interrupted, tmp_path):
     assert result.exit_code == 0, result.output
     assert "from epoch 2 of 3" in result.stdout
     assert [row["epoch"] for row in history(folder)] == ["0", "1", "2"]
-    assert steps_done(folder) == 3 * BATCHES + 1
+    assert steps_done(folder) == 3 * BATCHES
     assert Settings.load(folder / "config.json").epochs == 3
+
+
+class Killed(BaseException):
+    """Ends a run as a signal does that cannot be caught: nothing is written any more."""
+
+
+@pytest.fixture
+def dies(monkeypatch):
+    """Lets runs die in the given training step."""
+
+    def die_in(step):
+        class Death(callbacks.TensorBoardScalars):
+            def on_train_batch_end(self, batch, logs=None):
+                if int(self.model.optimizer.iterations) == step:
+                    raise Killed
+
+        monkeypatch.setattr(run_module, "TensorBoardScalars", Death)
+
+    # What follows training takes long.
+    monkeypatch.setattr(run_module, "draw_pictures", lambda *args, **kwargs: None)
+    monkeypatch.setattr(run_module, "export_saved_model", lambda _, path: path.mkdir())
+    return die_in
+
+
+@pytest.mark.parametrize(
+    ("options", "deaths"),
+    [
+        ((*TINY, "--conditional", "--flip"), (BATCHES - 1, BATCHES + 2)),
+        (
+            ("--flow", "iresnet", "--steps", 1, "--batch-size", 32, "--num-bits", 5),
+            (BATCHES + 2,),
+        ),
+    ],
+    ids=["glow", "iresnet"],
+)
+def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, dies, options, deaths):
+    command = ("train", "--data", data, *options, "--epochs", 3, "--output")
+    assert invoke(*command, tmp_path / "whole").exit_code == 0
+    for index, step in enumerate(deaths):
+        dies(step)
+        with pytest.raises(Killed):
+            invoke(*command, tmp_path / "pieces", *(["--resume"] if index else []))
+    dies(None)
+    result = invoke("train", "--output", tmp_path / "pieces", "--resume")
+    assert "from epoch 2 of 3" in result.stdout
+    whole, pieces = (
+        keras.saving.load_model(tmp_path / name / "model.keras") for name in ("whole", "pieces")
+    )
+    for model in (whole, pieces):
+        assert int(model.optimizer.iterations) == 3 * BATCHES
+    expected = [*whole.variables, *whole.optimizer.variables]
+    for variable, other in zip(
+        expected, [*pieces.variables, *pieces.optimizer.variables], strict=True
+    ):
+        np.testing.assert_array_equal(variable, other, err_msg=variable.path)
+    texts = [(tmp_path / name / "history.csv").read_bytes() for name in ("whole", "pieces")]
+    assert texts[0] == texts[1]
 
 
 def test_a_foreign_folder_is_refused_and_left_alone(data, tmp_path):
@@ -247,7 +390,7 @@ def test_resume_needs_a_run(tmp_path):
         (["--steps", 0], ["steps must be at least 1. Received: 0."]),
         (["--levels", 3], ["image_shape", "levels=3"]),
         (["--flow", "gloww"], ["flow must be one of", "Received: 'gloww'"]),
-        (["--coupling", "none"], ["law must be one of", "'none'"]),
+        (["--law", "none"], ["law must be one of", "'none'"]),
         (["--epochs", 0], ["epochs must be at least 1"]),
         (["--learning-rate", -1], ["learning_rate must be at least 0. Received: -1.0"]),
         (["--data", "nowhere.npz"], ["nowhere.npz"]),
@@ -259,6 +402,69 @@ def test_bad_settings_are_one_line_and_write_nothing(data, tmp_path, options, pa
     result = invoke("train", "--data", data, *TINY, "--output", folder, *options)
     check_error(result, *parts)
     assert not folder.exists()
+
+
+def test_settings_are_options_declared_once():
+    result = invoke("train", "--help")
+    for field in dataclasses.fields(Settings):
+        assert f"--{field.name.replace('_', '-')}" in result.stdout
+        assert field.metadata["help"].split()[0] in result.stdout
+
+
+def test_a_run_of_an_older_version_still_loads(copy):
+    config = json.loads((copy / "config.json").read_text())
+    config["settings"]["coupling"] = "additive"
+    del config["settings"]["law"]
+    (copy / "config.json").write_text(json.dumps(config))
+    assert Settings.load(copy / "config.json").law == "additive"
+
+
+@pytest.mark.parametrize("flow", ["glow", "maf"])
+def test_the_law_reaches_the_flow(flow):
+    def size(law):
+        model = Settings(flow=flow, steps=1, law=law).build_model((4, 4, 1), 16, None)
+        return model.count_params()
+
+    assert size("additive") < size("affine")
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, RuntimeError])
+def test_a_bug_shows_its_traceback(data, tmp_path, monkeypatch, error):
+    def fit(*args, **kwargs):
+        raise error("a bug")
+
+    monkeypatch.setattr(tg.FlowModel, "fit", fit)
+    result = invoke("train", "--data", data, *TINY, "--output", tmp_path / "run")
+    assert type(result.exception) is error
+    assert "Error:" not in result.stderr
+
+
+def test_a_bug_in_a_picture_shows_its_traceback(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("tfp_glow.app.cli.sample_images", lambda *args, **kwargs: [None, None])
+    result = invoke("sample", trained[0], "--output", tmp_path / "images.npz")
+    assert type(result.exception) is ValueError
+
+
+def test_an_unreadable_image_found_in_training_is_one_line(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, [60, 4, 4, 3]).astype("uint8")
+    for index, image in enumerate(images):
+        (tmp_path / f"{index:02}.png").write_bytes(tf.io.encode_png(image).numpy())
+    (tmp_path / "30.png").write_bytes(b"\x89PNG but no more")
+    result = invoke("train", "--data", tmp_path, *TINY, "--output", tmp_path / "run")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: source has an unreadable image. Received: ")
+    assert result.stderr.endswith("30.png' (InvalidArgumentError).\n")
+
+
+def test_images_that_no_picture_can_show_are_refused_before_training(tmp_path):
+    images = np.zeros([40, 4, 4, 4], "uint8")
+    np.savez(tmp_path / "four.npz", x_train=images, x_test=images)
+    result = invoke("train", "--data", tmp_path / "four.npz", *TINY, "--output", tmp_path / "run")
+    check_error(result, "grey or RGB", "(4, 4, 4)")
+
+
+def test_a_picture_of_no_known_format_is_one_line(trained, tmp_path):
+    check_error(invoke("sample", trained[0], "--output", tmp_path / "a.nonsense"), "nonsense")
 
 
 @pytest.mark.parametrize("arguments", [["train", "--nonsense"], ["nonsense"], ["sample"]])
@@ -332,7 +538,7 @@ def test_interpolate(trained, tmp_path):
 
 
 def test_interpolation_goes_from_one_image_to_the_other(trained):
-    model, settings = run_module.load_model(trained[0])
+    model, settings = load_model(trained[0])
     loaded = tg.data.load_images(settings.data, **settings.data_options())
     start, end, labels = pictures.image_pairs(loaded.test, 3, seed=1)
     paths = generation.interpolate_images(model.distribution, start, end, steps=5, condition=labels)
@@ -357,11 +563,12 @@ def test_export(trained, tmp_path):
     check_error(invoke("export", trained[0], tmp_path / "model"), "path must not exist yet")
 
 
-def test_a_loss_that_is_not_finite_stops_training_and_saves_nothing(tmp_path):
-    callback = callbacks.SaveEachEpoch(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match="The loss is nan in epoch 3"):
-        callback.on_epoch_end(2, {"loss": math.nan})
-    assert not list(tmp_path.iterdir())
+def test_a_loss_that_is_not_finite_stops_training_and_saves_nothing(data, tmp_path):
+    options = ("--epochs", 2, "--learning-rate", 1e30, "--warmup-epochs", 0)
+    result = invoke("train", "--data", data, *TINY, *options, "--output", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "Error: The loss is " in result.stderr
+    assert not (tmp_path / "run" / "model.keras").exists()
 
 
 def test_the_learning_rate_rises_and_falls_to_zero():

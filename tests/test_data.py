@@ -268,6 +268,16 @@ class TestBatches:
         epochs = [[ids_of(data.train) for _ in range(2)] for data in map(load_images, [IMAGES] * 2)]
         assert epochs[0] == epochs[1]
 
+    @pytest.mark.parametrize("kind", WAYS)
+    def test_training_can_go_on_at_any_epoch(self, kind, root):
+        data, again = (load(kind, root, seed=3, flip=True) for _ in range(2))
+        size = len(ids_of(data.train))
+        whole, later = ids_of(data.epochs(0, 4)), ids_of(again.epochs(2, 4))
+        epochs = [whole[start : start + size] for start in range(0, 4 * size, size)]
+        assert len({tuple(epoch) for epoch in epochs}) == 4
+        assert len({tuple(sorted(epoch)) for epoch in epochs}) == 1
+        assert later == epochs[2] + epochs[3]
+
     def test_the_given_test_split_keeps_its_order(self, tmp_path):
         np.savez(tmp_path / "a.npz", x_train=IMAGES, x_test=IMAGES[::-1])
         assert ids_of(load_images(tmp_path / "a.npz").test) == list(range(COUNT))[::-1]
@@ -339,6 +349,7 @@ class TestFlip:
         first, second = self.flipped(data.train), self.flipped(data.train)
         assert first != second
         assert first == self.flipped(again.train)
+        assert self.flipped(data.epochs(5, 6)) == self.flipped(again.epochs(5, 6)) != first
 
     def test_labels_stay_with_flipped_images(self):
         data = load_images((self.SOURCE, np.arange(1, 201)), labels=True, flip=True)
@@ -435,6 +446,43 @@ class TestFolder:
         write_images(tmp_path / ".thumbnails", range(3))
         data = load_images(tmp_path)
         assert sorted(chain(*part_ids(data).values())) == list(range(COUNT))
+
+    @pytest.mark.parametrize("late", [False, True])
+    def test_a_png_of_16_bits_is_named(self, tmp_path, late):
+        write_images(tmp_path, range(COUNT))
+        path = tmp_path / ("007.png" if late else "000.png")
+        path.write_bytes(tf.io.encode_png(np.full((4, 4, 1), 700, np.uint16)).numpy())
+        errors = (ValueError, tf.errors.InvalidArgumentError)
+        with pytest.raises(errors, match=rf"8 bits.*{path.name}.*16 bits"):
+            [list(getattr(load_images(tmp_path), part)) for part in PARTS]
+
+    @pytest.mark.parametrize("frames", [1, 2])
+    def test_an_animation_is_named(self, tmp_path, frames):
+        image = pytest.importorskip("PIL.Image")
+        first, *rest = [image.new("RGB", (4, 4), (50 * i, 9, 9)) for i in range(frames)]
+        first.save(tmp_path / "a.gif", save_all=True, append_images=rest)
+        options = dict(validation_fraction=0, test_fraction=0)
+        if frames == 1:
+            assert load_images(tmp_path, **options).image_shape == (4, 4, 3)
+        else:
+            with pytest.raises(ValueError, match=r"a\.gif.*animation of 2 frames"):
+                load_images(tmp_path, **options)
+
+    @pytest.mark.parametrize("name", ["007.png", "folder"])
+    def test_a_link_out_of_the_folder_is_refused(self, tmp_path, name):
+        write_images(tmp_path / "elsewhere", range(3))
+        inside = write_images(tmp_path / "inside", range(6))
+        target = tmp_path / "elsewhere" / ("000.png" if name == "007.png" else "")
+        (inside / name).symlink_to(target)
+        with pytest.raises(ValueError, match=f"itself.*{name}.*link to.*elsewhere"):
+            load_images(inside)
+
+    def test_links_within_the_folder_and_to_it_are_followed(self, tmp_path):
+        inside = write_images(tmp_path / "inside", range(6))
+        (inside / "006.png").symlink_to(inside / "005.png")
+        (tmp_path / "link").symlink_to(inside)
+        data = load_images(tmp_path / "link", validation_fraction=0, test_fraction=0)
+        assert len(ids_of(data.train)) == 7
 
     def test_a_class_of_the_test_split_alone_counts(self, tmp_path):
         write_images(tmp_path / "train" / "b", range(20))
@@ -584,6 +632,18 @@ BAD_SOURCES = {
     "one-hot labels": (lambda: (IMAGES, np.eye(40)), {}, ValueError, r"label.*\(40, 40\)"),
     "float labels": (lambda: (IMAGES, LABELS / 2), {}, TypeError, "labels.*integers.*float64"),
     "negative labels": (lambda: (IMAGES, LABELS - 1), {}, ValueError, "labels.*negative.*-1"),
+    "large labels": (
+        lambda: (IMAGES, LABELS + 2**40),
+        {"labels": True},
+        ValueError,
+        "labels.*at most 2147483647.*1099511627778",
+    ),
+    "stream of large labels": (
+        lambda: stream_of(IMAGES, LABELS + 2**40),
+        {"labels": True},
+        tf.errors.InvalidArgumentError,
+        "labels of source must be at most 2147483647",
+    ),
     "stream of floats": (lambda: stream_of(IMAGES / 255), {}, TypeError, "integers.*float64"),
     "stream of text": (lambda: stream_of(["a", "b"]), {}, TypeError, "integers"),
     "stream of batches": (

@@ -9,20 +9,30 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["StopWithoutLoss", "check_class_ids", "check_weights_reach_the_loss", "first_batch"]
+__all__ = [
+    "LossNotFiniteError",
+    "StopWithoutLoss",
+    "check_class_ids",
+    "check_weights_reach_the_loss",
+    "first_batch",
+]
+
+
+class LossNotFiniteError(ValueError):
+    """A training has come to a loss that is NaN or infinite."""
 
 
 class StopWithoutLoss(keras.callbacks.Callback):
     """Ends a training whose loss is no longer finite, at the step where that happens.
 
     Raises:
-      ValueError: In training, after such a step.
+      LossNotFiniteError: In training, after such a step.
     """
 
     def on_train_batch_end(self, batch, logs=None):
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
-            raise ValueError(
+            raise LossNotFiniteError(
                 f"The loss is {loss} in step {batch + 1} of the epoch: x or its condition holds "
                 "NaN, infinity, values of density 0 or class ids out of range, or the learning "
                 "rate is too high."

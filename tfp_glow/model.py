@@ -42,6 +42,8 @@ class FlowModel(keras.Model):
 
     Args:
       distribution: A TFP distribution with variables: a `Flow`, `Dequantized`, or any other.
+      seed: Seed of the dequantization noise in `fit` and `evaluate`, which is saved, so that a
+        model that is loaded goes on with the noise it would have had; a random one when omitted.
       name: Name of the model.
 
     Raises:
@@ -56,12 +58,15 @@ class FlowModel(keras.Model):
         model.fit(digits, batch_size=64, epochs=10)
     """
 
-    def __init__(self, distribution: tfd.Distribution, *, name: str | None = None):
+    def __init__(
+        self, distribution: tfd.Distribution, *, seed: int | None = None, name: str | None = None
+    ):
         if not isinstance(distribution, tfd.Distribution):
             raise TypeError(f"distribution must be a tfd.Distribution. Received: {distribution!r}.")
         # Autocasting would hand half-precision inputs to the distribution.
         super().__init__(name=name, dtype="float32", autocast=False)
         self._distribution = distribution
+        self._seed = np.random.randint(2**31) if seed is None else seed
         # Keras variables over the distribution's own: one storage, seen from both sides.
         self.views = [view(v) for v in distribution.variables]
         self.bits_per_dim = None
@@ -75,16 +80,18 @@ class FlowModel(keras.Model):
         return self._distribution
 
     def call(self, inputs, training: bool | None = None):
-        """log p(x) in nats; `inputs` is x, or the pair of x and its condition.
+        """log p(x) in nats; `inputs` is x, x and its condition, or these and the seed of the noise.
 
         `training` reaches the layers inside by Keras' own call context.
         """
-        x, condition = inputs if isinstance(inputs, tuple) else (inputs, None)
+        inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+        x, condition, seed = (*inputs, None, None)[:3]
         x = self._as_data(x)
+        kwargs = condition_kwargs(condition) | ({} if seed is None else {"seed": seed})
         with contextlib.ExitStack() as stack:
             stack.enter_context(variables_all_tracked(self._distribution))
             penalties = stack.enter_context(collected_penalties()) if training else []
-            log_prob = self._distribution.log_prob(x, **condition_kwargs(condition))
+            log_prob = self._distribution.log_prob(x, **kwargs)
         for penalty in penalties:
             self.add_loss(tf.reduce_mean(self._in_loss_units(penalty)))
         return log_prob
@@ -137,14 +144,14 @@ class FlowModel(keras.Model):
         return super().train_on_batch(x, y, *args, **kwargs)
 
     def train_step(self, data):
-        logs = super().train_step(_condition_as_input(data))
+        logs = super().train_step(self._with_noise(data, training=True))
         for bijector in self._advancing():
             bijector.advance()
         return logs
 
     def test_step(self, data):
         with evaluation():
-            return super().test_step(_condition_as_input(data))
+            return super().test_step(self._with_noise(data, training=False))
 
     def predict_step(self, data):
         with evaluation():
@@ -178,11 +185,25 @@ class FlowModel(keras.Model):
             super().save(temporary, **kwargs)
 
     def get_config(self) -> dict:
-        return {"distribution": to_config(self._distribution), "name": self.name}
+        config = {"distribution": to_config(self._distribution)}
+        return {**config, "seed": self._seed, "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict) -> FlowModel:
-        return cls(from_config(config["distribution"]), name=config["name"])
+        distribution = from_config(config["distribution"])
+        return cls(distribution, seed=config.get("seed"), name=config["name"])
+
+    def _with_noise(self, data, *, training: bool):
+        """Inputs of a step and, where there is noise, a seed that follows from the step alone."""
+        inputs, _, sample_weight = _condition_as_input(data)
+        if self.bits_per_dim is not None:
+            step = self.optimizer.iterations if training else self.bits_per_dim.count
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            seed = [self._seed % 2**31, int(training)]
+            for number in (tf.cast(step, tf.int32), replica):
+                seed = tf.random.experimental.stateless_fold_in(seed, number)
+            inputs = (*inputs, seed) if isinstance(inputs, tuple) else (inputs, None, seed)
+        return inputs, None, sample_weight
 
     @property
     def _num_classes(self) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import pathlib
 
@@ -20,9 +19,6 @@ class SaveEachEpoch(keras.callbacks.Callback):
     Args:
       path: A `.keras` file.
 
-    Raises:
-      ValueError: In training, if the loss is no longer finite; nothing is saved then.
-
     Example:
 
         model.fit(images, epochs=9, callbacks=[SaveEachEpoch("model.keras")])
@@ -33,12 +29,6 @@ class SaveEachEpoch(keras.callbacks.Callback):
         self._path = pathlib.Path(path)
 
     def on_epoch_end(self, epoch, logs=None):
-        loss = (logs or {}).get("loss", 0.0)
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"The loss is {loss} in epoch {epoch + 1}; the model of the epoch before is kept. "
-                "Try a lower learning_rate or more warmup_epochs."
-            )
         self.model.save(self._path)
 
 

@@ -9,12 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.app import plots
+from tfp_glow.app.errors import UserError
 from tfp_glow.app.generation import interpolate_images, reconstruct, sample_images
 from tfp_glow.data import ImageData
 from tfp_glow.dequantization import Dequantized
 
-__all__ = ["draw_curves", "draw_pictures", "image_pairs"]
+__all__ = ["PICTURES", "draw_curves", "draw_pictures", "image_pairs"]
 
+PICTURES = ("samples.png", "reconstructions.png", "interpolation.png")
 TEMPERATURES = (0.0, 0.5, 0.7, 1.0)
 COLUMNS = 12
 PATHS = 5
@@ -43,13 +45,13 @@ def draw_pictures(
     paths = interpolate_images(distribution, start, end, steps=COLUMNS, condition=labels, seed=seed)
     by_temperature = dict(zip(TEMPERATURES, samples, strict=True))
     num_bins = data.num_bins
-    figures = {
-        "samples": plots.plot_samples(by_temperature, num_bins=num_bins),
-        "reconstructions": plots.plot_reconstructions(images, decoded, num_bins=num_bins),
-        "interpolation": plots.plot_interpolation(paths, num_bins=num_bins),
-    }
-    for name, figure in figures.items():
-        plots.save_figure(figure, pathlib.Path(folder) / f"{name}.png")
+    figures = (
+        plots.plot_samples(by_temperature, num_bins=num_bins),
+        plots.plot_reconstructions(images, decoded, num_bins=num_bins),
+        plots.plot_interpolation(paths, num_bins=num_bins),
+    )
+    for name, figure in zip(PICTURES, figures, strict=True):
+        plots.save_figure(figure, pathlib.Path(folder) / name)
 
 
 def draw_curves(history: str | os.PathLike, path: str | os.PathLike) -> None:
@@ -71,7 +73,7 @@ def image_pairs(batches: tf.data.Dataset, num: int, *, seed: int | None = None):
       The pairs' first images, their second ones, and their labels or None.
 
     Raises:
-      ValueError: If the data give no pair.
+      UserError: If the data give no pair.
     """
     examples = batches.unbatch()
     if seed is not None:
@@ -86,7 +88,7 @@ def image_pairs(batches: tf.data.Dataset, num: int, *, seed: int | None = None):
         if len(pairs) == num:
             break
     if not pairs:
-        raise ValueError("data must have two test images, of one class if any. Received: none.")
+        raise UserError("data must have two test images, of one class if any. Received: none.")
     start, end, labels = zip(*pairs, strict=True)
     return np.stack(start), np.stack(end), None if labels[0] is None else np.stack(labels)
 

@@ -15,19 +15,24 @@ import tensorflow_probability as tfp
 
 import tfp_glow
 from tfp_glow.app.callbacks import SaveEachEpoch, TensorBoardScalars
+from tfp_glow.app.errors import UserError, blames_input
 from tfp_glow.app.generation import mean_bits_per_dim
-from tfp_glow.app.pictures import draw_curves, draw_pictures
+from tfp_glow.app.history import keep_epochs
+from tfp_glow.app.lock import LOCK, sole_writer
+from tfp_glow.app.model_file import read_model
+from tfp_glow.app.pictures import PICTURES, draw_curves, draw_pictures
 from tfp_glow.app.plots import require_matplotlib
 from tfp_glow.app.settings import Settings
 from tfp_glow.data import ImageData, load_images
-from tfp_glow.dequantization import Dequantized
 from tfp_glow.export import export_saved_model
-from tfp_glow.files import replacing
+from tfp_glow.files import remove_leftovers, replacing
 from tfp_glow.model import FlowModel
 
-__all__ = ["Run", "load_model"]
+__all__ = ["Run"]
 
 CONFIG, MODEL, HISTORY = "config.json", "model.keras", "history.csv"
+CURVES, EXPORT = "curves.png", "saved_model"
+FILES = (CONFIG, MODEL, HISTORY, CURVES, EXPORT, *PICTURES)
 CHANGEABLE = ("epochs", "data_dir", "download", "jit_compile")
 
 
@@ -43,37 +48,21 @@ class Run:
     | `saved_model/` | see `export_saved_model` |
     | `curves.png`, `samples.png`, `reconstructions.png`, `interpolation.png` | pictures |
 
-    Make one with `Run.start` or `Run.resume`.
+    Args:
+      settings: Its settings.
+      folder: Where to write; an empty folder or none yet, unless the run is resumed.
+      resumed: Whether it is one to continue; `Run.resume` makes such.
 
     Example:
 
-        run = Run.start(Settings(epochs=5), "runs/digits")
+        run = Run(Settings(epochs=5), pathlib.Path("runs/digits"))
         test_bits_per_dim = run.train()
         Run.resume("runs/digits", epochs=10).train()
     """
 
     settings: Settings
     folder: pathlib.Path
-
-    @classmethod
-    def start(cls, settings: Settings, folder: str | os.PathLike) -> Run:
-        """A new run, which writes nothing yet.
-
-        Raises:
-          ValueError: If the folder exists and is not empty.
-        """
-        folder = pathlib.Path(folder)
-        if (folder / CONFIG).exists():
-            raise ValueError(
-                "output must be a new folder. "
-                f"Received: {str(folder)!r}, which holds a run; --resume continues it."
-            )
-        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            raise ValueError(
-                "output must be a new folder. "
-                f"Received: {str(folder)!r}, which exists and holds no run of tfp-glow."
-            )
-        return cls(settings, folder)
+    resumed: bool = False
 
     @classmethod
     def resume(cls, folder: str | os.PathLike, **changes) -> Run:
@@ -84,22 +73,24 @@ class Run:
           **changes: New values of `epochs`, `data_dir`, `download` and `jit_compile`.
 
         Raises:
-          ValueError: If the folder holds no run, or another setting differs from the run's.
+          UserError: If the folder holds no run, or another setting differs from the run's.
         """
         folder = pathlib.Path(folder)
         if not (folder / CONFIG).is_file():
-            raise ValueError(
+            raise UserError(
                 f"output must hold a run to resume. Received: {str(folder)!r}, "
                 f"which has no {CONFIG}."
             )
         settings = Settings.load(folder / CONFIG)
         for name, value in changes.items():
             if name not in CHANGEABLE and value != getattr(settings, name):
-                raise ValueError(
+                raise UserError(
                     f"{name} of a resumed run cannot change from {getattr(settings, name)!r}. "
                     f"Received: {value!r}."
                 )
-        return cls(dataclasses.replace(settings, **changes), folder)
+        with blames_input():
+            settings = dataclasses.replace(settings, **changes)
+        return cls(settings, folder, resumed=True)
 
     @property
     def config_file(self) -> pathlib.Path:
@@ -114,7 +105,8 @@ class Run:
     def train(self, *, verbose: int | str = "auto", report: Callable = print) -> float:
         """Trains from where the run stands, and writes all files of the folder.
 
-        An interruption by Ctrl-C saves the model before it is raised again.
+        A run that was ended in the middle of an epoch does that epoch again when it is resumed, and
+        comes to the same model as one that was not, to the last bit on the same machine.
 
         Args:
           verbose: As in `keras.Model.fit`.
@@ -124,28 +116,50 @@ class Run:
           The bits per dimension of the test images.
 
         Raises:
-          ValueError: If the data have no validation or test images, or the run has more epochs
-            behind it than it is to have, or the loss is no longer finite.
+          UserError: If the folder is another run's, or the data have no validation or test images,
+            or the run has more epochs behind it than it is to have, or the loss is no longer
+            finite.
         """
-        require_matplotlib()
-        data = load_images(self.settings.data, **self.settings.data_options())
-        _check_splits(data)
+        with sole_writer(self.folder):
+            for name in FILES:
+                remove_leftovers(self.folder / name)
+            if not self.resumed:
+                self._check_new()
+            return self._train(verbose, report)
+
+    def _check_new(self) -> None:
+        if self.config_file.exists():
+            holds = "holds a run; --resume continues it"
+        elif {path.name for path in self.folder.iterdir()} - {LOCK}:
+            holds = "exists and holds no run of tfp-glow"
+        else:
+            return
+        raise UserError(
+            f"output must be a new folder. Received: {str(self.folder)!r}, which {holds}."
+        )
+
+    def _train(self, verbose: int | str, report: Callable) -> float:
+        with blames_input():
+            require_matplotlib()
+            data = load_images(self.settings.data, **self.settings.data_options())
+        _check_data(data)
         batches = _length(data.train)
         model = self._model(data, batches)
         done = int(model.optimizer.iterations) // batches
         if done > self.settings.epochs:
-            raise ValueError(
+            raise UserError(
                 f"epochs must be at least {done}, which the run has behind it. "
                 f"Received: {self.settings.epochs}."
             )
+        keep_epochs(self.folder / HISTORY, done)
         self._write_config()
         if done < self.settings.epochs:
             report(self._headline(model, data, done))
-            self._fit(model, data, done, verbose)
+            self._fit(model, data, done, batches, verbose)
         report("Training is over. Pictures and the SavedModel follow.")
-        draw_curves(self.folder / HISTORY, self.folder / "curves.png")
+        draw_curves(self.folder / HISTORY, self.folder / CURVES)
         draw_pictures(model.distribution, data, self.folder, seed=self.settings.seed)
-        with replacing(self.folder / "saved_model") as temporary:
+        with replacing(self.folder / EXPORT) as temporary:
             export_saved_model(model.distribution, temporary)
         return mean_bits_per_dim(model.distribution, data.test)
 
@@ -154,39 +168,35 @@ class Run:
         settings = self.settings
         schedule = _learning_rate(settings, batches)
         if self.model_file.is_file():
-            model = keras.saving.load_model(self.model_file)
+            model = read_model(self.model_file)
             optimizer = model.optimizer
             optimizer.learning_rate = schedule
         else:
-            model = settings.build_model(data.image_shape, data.num_bins, data.num_classes)
+            with blames_input():
+                model = settings.build_model(data.image_shape, data.num_bins, data.num_classes)
             decay = settings.weight_decay or None
             optimizer = keras.optimizers.Adamax(schedule, weight_decay=decay)
         jit_compile = "auto" if settings.jit_compile is None else settings.jit_compile
         model.compile(optimizer, jit_compile=jit_compile)
         return model
 
-    def _fit(self, model: FlowModel, data: ImageData, done: int, verbose) -> None:
-        keras.utils.set_random_seed(self.settings.seed + done)
-        history = self.folder / HISTORY
-        _keep_rows(history, done)
+    def _fit(self, model: FlowModel, data: ImageData, done: int, batches: int, verbose) -> None:
+        keras.utils.set_random_seed(self.settings.seed)
         callbacks = [
-            keras.callbacks.CSVLogger(history, append=True),
+            keras.callbacks.CSVLogger(self.folder / HISTORY, append=True),
             TensorBoardScalars(self.folder / "tensorboard"),
             SaveEachEpoch(self.model_file),
         ]
-        try:
-            model.fit(
-                data.train,
-                validation_data=data.validation,
-                initial_epoch=done,
-                epochs=self.settings.epochs,
-                callbacks=callbacks,
-                shuffle=False,  # The data set shuffles itself, and Keras warns about True.
-                verbose=verbose,
-            )
-        except KeyboardInterrupt:
-            model.save(self.model_file)
-            raise
+        model.fit(
+            data.epochs(done, self.settings.epochs),
+            validation_data=data.validation,
+            initial_epoch=done,
+            epochs=self.settings.epochs,
+            steps_per_epoch=batches,
+            callbacks=callbacks,
+            shuffle=False,  # The data set shuffles itself, and Keras warns about True.
+            verbose=verbose,
+        )
 
     def _write_config(self) -> None:
         versions = {module.__name__: module.__version__ for module in (tfp_glow, tf, tfp, keras)}
@@ -208,29 +218,6 @@ class Run:
         )
 
 
-def load_model(path: str | os.PathLike) -> tuple[FlowModel, Settings | None]:
-    """The model of a run and the run's settings.
-
-    Args:
-      path: Folder of a run, or a `.keras` file, whose settings are None where no config.json
-        lies beside it.
-
-    Raises:
-      ValueError, TypeError: If there is no such model.
-    """
-    path = pathlib.Path(path)
-    file = path / MODEL if path.is_dir() else path
-    if not file.is_file() or file.suffix != ".keras":
-        raise ValueError(
-            f"run must be a folder with a {MODEL}, or a .keras file. Received: {str(path)!r}."
-        )
-    model = keras.saving.load_model(file, compile=False)
-    if not isinstance(getattr(model, "distribution", None), Dequantized):
-        raise TypeError(f"run must hold a model of images. Received: {str(path)!r}.")
-    config = file.parent / CONFIG
-    return model, Settings.load(config) if config.is_file() else None
-
-
 def _learning_rate(settings: Settings, batches: int):
     """Up from 0 in a straight line, then down to 0 along a cosine."""
     total = settings.epochs * batches
@@ -240,21 +227,16 @@ def _learning_rate(settings: Settings, batches: int):
     )
 
 
-def _check_splits(data: ImageData) -> None:
+def _check_data(data: ImageData) -> None:
     for name in ("validation", "test"):
         if getattr(data, name) is None:
-            raise ValueError(f"data must have {name} images. Received: too few for any.")
+            raise UserError(f"data must have {name} images. Received: too few for any.")
+    if data.image_shape[-1] not in (1, 3):
+        raise UserError(
+            f"data must be grey or RGB images. Received: images of shape {data.image_shape}."
+        )
 
 
 def _length(batches: tf.data.Dataset) -> int:
     known = int(batches.cardinality())
     return known if known >= 0 else sum(1 for _ in batches)
-
-
-def _keep_rows(history: pathlib.Path, epochs: int) -> None:
-    """Drops the rows of epochs that a resumed run does again."""
-    if history.exists():
-        lines = history.read_text().splitlines(keepends=True)
-        kept = [line for line in lines[1:] if int(line.split(",")[0]) < epochs]
-        with replacing(history) as temporary:
-            temporary.write_text("".join([*lines[:1], *kept]))

@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 
+from tfp_glow.app.errors import UserError
 from tfp_glow.core.checks import check_choice, check_positive_int
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.flows import RECIPES
@@ -16,19 +17,6 @@ from tfp_glow.model import FlowModel
 
 __all__ = ["FLOWS", "Settings"]
 
-# Settings that are arguments of a function of `flows`, where it takes them.
-_FLOW_ARGUMENTS = (
-    "levels",
-    "steps",
-    "hidden_channels",
-    "hidden_units",
-    "coupling",
-    "conv",
-    "factor_out",
-    "alpha",
-    "coefficient",
-    "seed",
-)
 # Flows on data; the others build on a flow.
 FLOWS = tuple(name for name in RECIPES if "flow" not in inspect.signature(RECIPES[name]).parameters)
 # What suits the digits, where a flow's own defaults are for more than that.
@@ -38,56 +26,61 @@ _FOR_DIGITS = {
     "nice": {"hidden_units": [256, 256], "weight_decay": 0.0},
 }
 _WEIGHT_DECAY = 0.3
+_RENAMED = {"coupling": "law"}  # What runs of 0.1.0 wrote.
+
+
+DATA, FLOW, ARGUMENTS, TRAINING = "Data", "Flow", "Arguments of the flow", "Training"
+
+
+def _setting(default, panel: str, text: str):
+    """A field of `Settings`: also an option of the command line, under a heading."""
+    return dataclasses.field(default=default, metadata={"panel": panel, "help": text})
+
+
+def _argument(text: str):
+    """A field that is an argument of the flow's function; None leaves it to that."""
+    return _setting(None, ARGUMENTS, text)
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """All that decides a training run; the defaults train Glow on scikit-learn's digits.
 
-    Attributes:
-      data: Source of the images; see `load_images`.
-      data_dir, download, num_bits, flip, image_size, batch_size: As in `load_images`.
-      flow: Name of a function of `flows`.
-      levels, steps, hidden_channels, hidden_units, coupling, conv, factor_out, alpha, coefficient:
-        Its arguments, where it takes them; None for what suits the digits.
-      conditional: Whether the flow is conditioned on the images' labels.
-      epochs: Passes over the training images.
-      learning_rate: Of Adamax, at its highest.
-      warmup_epochs: Epochs in which the learning rate rises from 0, at most half of them all;
-        from there it falls to 0 along a cosine.
-      weight_decay: Decoupled weight decay, which holds overfitting off in small data sets; None
-        for what suits the digits.
-      seed: Seed of the split of the data, the initial weights and the noise.
-      jit_compile: Whether XLA compiles the training step; None leaves it to Keras.
+    What a field means is its `help`; the command line makes its options of them. Where a flow's
+    argument or the weight decay is None, what suits the digits takes its place.
 
     Raises:
       ValueError, TypeError: If a setting is out of its range, or the flow takes no such argument.
     """
 
-    data: str = "digits"
-    data_dir: str | None = None
-    download: bool = False
-    num_bits: int = 8
-    flip: bool = False
-    image_size: int | None = None
-    flow: str = "glow"
-    levels: int | None = None
-    steps: int | None = None
-    hidden_channels: int | None = None
-    hidden_units: list[int] | None = None
-    coupling: str | None = None
-    conv: str | None = None
-    factor_out: float | None = None
-    alpha: float | None = None
-    coefficient: float | None = None
-    conditional: bool = False
-    epochs: int = 20
-    batch_size: int = 64
-    learning_rate: float = 1e-2
-    warmup_epochs: int = 2
-    weight_decay: float | None = None
-    seed: int = 0
-    jit_compile: bool | None = None
+    data: str = _setting("digits", DATA, "digits, a .npz file, a folder of images, or tfds:NAME.")
+    data_dir: str | None = _setting(None, DATA, "Folder of tensorflow-datasets.")
+    download: bool = _setting(False, DATA, "Allow to download the data.")
+    num_bits: int = _setting(8, DATA, "Bits to keep of a pixel's 8.")
+    flip: bool = _setting(False, DATA, "Flip half of the training images left to right.")
+    image_size: int | None = _setting(None, DATA, "Crop and resize images to squares.")
+    flow: str = _setting("glow", FLOW, f"Architecture: {', '.join(FLOWS)}.")
+    conditional: bool = _setting(False, FLOW, "Condition on the images' labels.")
+    levels: int | None = _argument("Number of scales.")
+    steps: int | None = _argument("Steps of flow, at each scale.")
+    hidden_channels: int | None = _argument("Width of convolutional networks.")
+    hidden_units: list[int] | None = _argument(  # noqa: RUF009
+        "Size of a dense network's hidden layer; repeat it for each layer."
+    )
+    law: str | None = _argument("affine, affine_exp or additive; spline for maf, iaf.")
+    conv: str | None = _argument("1x1 convolutions: lu or plain.")
+    factor_out: float | None = _argument("Part of the channels that leaves a level.")
+    alpha: float | None = _argument("Margin of the logit of iresnet, residual_flow.")
+    coefficient: float | None = _argument("Bound of the norms of iresnet, residual_flow.")
+    epochs: int = _setting(20, TRAINING, "Passes over the training images.")
+    batch_size: int = _setting(64, TRAINING, "Images a step.")
+    learning_rate: float = _setting(1e-2, TRAINING, "Of Adamax, at its highest.")
+    warmup_epochs: int = _setting(
+        2, TRAINING, "Epochs in which the learning rate rises, at most half of them all."
+    )
+    weight_decay: float | None = _setting(None, TRAINING, "Against overfitting; 0 for large data.")
+    seed: int = _setting(0, TRAINING, "Seed of the split, the weights and the noise.")
+    jit_compile: bool | None = _setting(None, TRAINING, "Compile with XLA, or not.")
 
     def __post_init__(self):
         check_choice(self.flow, FLOWS, "flow")
@@ -101,9 +94,8 @@ class Settings:
                 )
         if self.conditional and "num_classes" not in self._accepted():
             raise ValueError(f"conditional means nothing to the flow {self.flow!r}.")
-        for argument in _FLOW_ARGUMENTS:
-            value = getattr(self, argument)
-            if value is not None and argument not in self._accepted():
+        for argument, value in self._arguments().items():
+            if argument not in self._accepted():
                 raise ValueError(
                     f"{argument} means nothing to the flow {self.flow!r}. Received: {value!r}."
                 )
@@ -121,12 +113,11 @@ class Settings:
 
     def build_model(self, image_shape: tuple, num_bins: int, num_classes: int | None) -> FlowModel:
         """The untrained model of such images; `num_classes` counts where it is conditional."""
-        given = {name: getattr(self, name) for name in _FLOW_ARGUMENTS}
-        arguments = {name: value for name, value in given.items() if value is not None}
+        arguments = {**self._arguments(), "seed": self.seed}
         if self.conditional:
             arguments["num_classes"] = num_classes
         flow = RECIPES[self.flow](image_shape, **arguments)
-        return FlowModel(Dequantized(flow, num_bins))
+        return FlowModel(Dequantized(flow, num_bins), seed=self.seed)
 
     def default_folder(self) -> pathlib.Path:
         """runs/FLOW-DATA."""
@@ -140,14 +131,21 @@ class Settings:
         """Reads what a run wrote to its config.json.
 
         Raises:
-          ValueError: If the file is none of a run's, or of one with other settings.
+          UserError: If the file is none of a run's, or of one with other settings.
         """
         try:
-            return cls(**json.loads(pathlib.Path(path).read_text())["settings"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(
+            settings = json.loads(pathlib.Path(path).read_text())["settings"]
+            return cls(**{_RENAMED.get(name, name): value for name, value in settings.items()})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
                 f"{str(path)!r} does not hold the settings of a run: {error}."
             ) from error
 
-    def _accepted(self):
-        return inspect.signature(RECIPES[self.flow]).parameters
+    def _arguments(self) -> dict:
+        """The flow's arguments that are set."""
+        names = [f.name for f in dataclasses.fields(self) if f.metadata["panel"] == ARGUMENTS]
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def _accepted(self) -> set[str]:
+        names = set(inspect.signature(RECIPES[self.flow]).parameters)
+        return {_RENAMED.get(name, name) for name in names}

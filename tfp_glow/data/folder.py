@@ -47,17 +47,25 @@ def _split_folders(root: Path) -> dict[str, Path]:
 
 
 def _list_images(folder: Path) -> list[Path]:
-    paths = sorted(
-        path
-        for path in [*folder.glob("[!.]*"), *folder.glob("[!.]*/[!.]*")]
-        if path.suffix.lower() in EXTENSIONS
-    )
+    found = [*folder.glob("[!.]*"), *folder.glob("[!.]*/[!.]*")]
+    paths = sorted(path for path in found if path.suffix.lower() in EXTENSIONS)
     if not paths:
         raise ValueError(
             f"source must hold images ({', '.join(EXTENSIONS)}), in the folder or one level below. "
             f"Received: '{folder}'."
         )
+    _check_links({*paths, *(path.parent for path in paths)} - {folder}, folder)
     return paths
+
+
+def _check_links(paths: set[Path], folder: Path) -> None:
+    """Raises where a link leads to what does not lie in the folder."""
+    for path in sorted(paths):
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(
+                "source must hold its images itself. "
+                f"Received: '{path}', a link to '{path.resolve()}'."
+            )
 
 
 def _classes(folders: dict[str, Path], files: dict[str, list[Path]]) -> dict[str, int]:
@@ -96,11 +104,31 @@ def _read(expected: tuple, name: tf.Tensor) -> tf.Tensor:
 
 def _decode(path) -> tf.Tensor:
     try:
-        image = tf.io.decode_image(tf.io.read_file(os.fspath(path)), expand_animations=False)
+        content = tf.io.read_file(os.fspath(path))
+        image = tf.io.decode_image(content)  # An animation has one dimension more.
     except tf.errors.OpError as error:
         reason = type(error).__name__
         raise ValueError(
             f"source has an unreadable image. Received: '{path}' ({reason})."
         ) from None
+    if _is_16_bit_png(content.numpy()):
+        raise ValueError(
+            f"source must have images of 8 bits. Received: '{path}', a PNG of 16 bits."
+        )
+    if image.shape.rank == 4:
+        image = _only_frame(image, path)
     has_alpha = image.shape[-1] in (2, 4)
     return image[..., :-1] if has_alpha else image
+
+
+def _is_16_bit_png(content: bytes) -> bool:
+    return content.startswith(b"\x89PNG") and content[24] == 16
+
+
+def _only_frame(frames: tf.Tensor, path) -> tf.Tensor:
+    if len(frames) > 1:
+        raise ValueError(
+            "source must have images that stand still. "
+            f"Received: '{path}', an animation of {len(frames)} frames."
+        )
+    return frames[0]

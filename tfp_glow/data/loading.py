@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.data.arrays import read_arrays, read_digits, read_npz
+from tfp_glow.data.epochs import Epochs
 from tfp_glow.data.folder import read_folder
 from tfp_glow.data.options import Options
 from tfp_glow.data.parts import Part, Source
@@ -31,6 +32,9 @@ class ImageData:
       image_shape: `(H, W, C)`.
       num_bins: Number of values that a pixel can take, from 0 to `num_bins - 1`.
       num_classes: Number of classes, None without labels.
+      epochs: `epochs(start, stop)` gives the batches of the epochs from `start` to before `stop`,
+        one epoch after the other; the order and the flips of an epoch depend on the seed and the
+        epoch's number alone, so that training can go on where it was.
     """
 
     train: tf.data.Dataset
@@ -39,6 +43,7 @@ class ImageData:
     image_shape: tuple[int, int, int]
     num_bins: int
     num_classes: int | None
+    epochs: Callable[[int, int], tf.data.Dataset]
 
 
 def load_images(
@@ -104,17 +109,21 @@ def load_images(
     parts = _complete(found.parts, options)
     image_shape = _common_shape(parts, options.image_size)
     divisor = 2 ** (8 - options.num_bits) if found.num_bins == 256 else 1
+    fit = _fitter(options, image_shape, divisor)
+    training = Epochs(parts["train"].opened(), options, fit)
     batches = {
-        name: _batches(part, options, image_shape, divisor, training=name == "train")
+        name: part.batches(options.batch_size, fit).prefetch(tf.data.AUTOTUNE)
         for name, part in parts.items()
+        if name != "train"
     }
     return ImageData(
-        train=batches["train"],
+        train=training.any(),
         validation=batches.get("validation"),
         test=batches.get("test"),
         image_shape=image_shape,
         num_bins=found.num_bins // divisor,
         num_classes=found.num_classes,
+        epochs=training.range,
     )
 
 
@@ -162,9 +171,9 @@ def _common_shape(parts: dict[str, Part], image_size: int | None) -> tuple[int, 
     return shapes["train"]
 
 
-def _batches(
-    part: Part, options: Options, image_shape: tuple, divisor: int, *, training: bool
-) -> tf.data.Dataset:
+def _fitter(options: Options, image_shape: tuple, divisor: int) -> Callable:
+    """A function that brings images, one or many, to the wanted size and bits."""
+
     def fit(images, *labels):
         if options.image_size is not None:
             images = _resize(images, options.image_size)
@@ -174,10 +183,7 @@ def _batches(
         images = images // divisor
         return (images, *labels) if labels else images
 
-    batches = part.batches(options.batch_size, fit, seed=options.seed if training else None)
-    if training and options.flip:
-        batches = _flip(batches, options.seed)
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return fit
 
 
 def _resize(images: tf.Tensor, size: int) -> tf.Tensor:
@@ -187,15 +193,3 @@ def _resize(images: tf.Tensor, size: int) -> tf.Tensor:
     top, left = tf.unstack((extent - side) // 2)
     square = images[..., top : top + side, left : left + side, :]
     return tf.cast(tf.round(tf.image.resize(square, (size, size), method="area")), tf.uint8)
-
-
-def _flip(batches: tf.data.Dataset, seed: int) -> tf.data.Dataset:
-    """Flips each image with probability 1/2, others each epoch."""
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
-
-    def flip(batch, batch_seed):
-        images, *labels = batch if isinstance(batch, tuple) else (batch,)
-        images = tf.image.stateless_random_flip_left_right(images, tf.stack([batch_seed, 0]))
-        return (images, *labels) if labels else images
-
-    return tf.data.Dataset.zip(batches, seeds).map(flip, num_parallel_calls=tf.data.AUTOTUNE)

@@ -24,9 +24,13 @@ class Part(abc.ABC):
 
     image_shape: tuple[int, int, int]
 
+    def opened(self) -> Part:
+        """The part with its files open, which cannot be done inside of a graph."""
+        return self
+
     @abc.abstractmethod
-    def batches(self, size: int, fit: Callable, *, seed: int | None = None) -> tf.data.Dataset:
-        """Batches of the examples, in another random order each epoch where a seed is given.
+    def batches(self, size: int, fit: Callable, *, seed=None) -> tf.data.Dataset:
+        """Batches of the examples, in a random order where a stateless seed `[2]` is given.
 
         `fit` maps one example, or a batch of them, as the kind of part prefers.
         """
@@ -54,13 +58,14 @@ class Indexed(Part):
     image_shape: tuple[int, int, int]
     vectorized: bool = False
 
-    def batches(self, size: int, fit: Callable, *, seed: int | None = None) -> tf.data.Dataset:
+    def batches(self, size: int, fit: Callable, *, seed=None) -> tf.data.Dataset:
         def load(index):
             return fit(*self.load(index))
 
-        indices = tf.data.Dataset.from_tensor_slices(self.indices)
+        order = tf.constant(self.indices)
         if seed is not None:
-            indices = indices.shuffle(len(self.indices), seed=seed)
+            order = tf.random.experimental.stateless_shuffle(order, seed)
+        indices = tf.data.Dataset.from_tensor_slices(order)
         if self.vectorized:
             return indices.batch(size).map(load, num_parallel_calls=tf.data.AUTOTUNE)
         return indices.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(size)
@@ -80,11 +85,14 @@ class Stream(Part):
     dataset: tf.data.Dataset
     image_shape: tuple[int, int, int]
 
-    def batches(self, size: int, fit: Callable, *, seed: int | None = None) -> tf.data.Dataset:
+    def batches(self, size: int, fit: Callable, *, seed=None) -> tf.data.Dataset:
         examples = self.dataset
         if seed is not None:
             fitting = max(1, SHUFFLE_BYTES // math.prod(self.image_shape))
-            examples = examples.shuffle(min(fitting, SHUFFLE_IMAGES), seed=seed)
+            number = tf.random.stateless_uniform([], seed, None, None, tf.int64)
+            examples = examples.shuffle(
+                min(fitting, SHUFFLE_IMAGES), seed=number, reshuffle_each_iteration=False
+            )
         return examples.map(fit, num_parallel_calls=tf.data.AUTOTUNE).batch(size)
 
     def split(self, fractions: dict[str, float], seed: int) -> dict[str, Part]:
@@ -123,9 +131,11 @@ class Sliced(Part):
     stop: int
     image_shape: tuple[int, int, int]
 
-    def batches(self, size: int, fit: Callable, *, seed: int | None = None) -> tf.data.Dataset:
-        stream = Stream(self.open_range(self.start, self.stop), self.image_shape)
-        return stream.batches(size, fit, seed=seed)
+    def opened(self) -> Stream:
+        return Stream(self.open_range(self.start, self.stop), self.image_shape)
+
+    def batches(self, size: int, fit: Callable, *, seed=None) -> tf.data.Dataset:
+        return self.opened().batches(size, fit, seed=seed)
 
     def split(self, fractions: dict[str, float], seed: int) -> dict[str, Part]:
         ranges = _ranges(self.stop - self.start, fractions)

@@ -9,7 +9,13 @@ import tensorflow as tf
 
 from tfp_glow.data.options import Options
 from tfp_glow.data.parts import Part, Sliced, Source, Stream, find_splits
-from tfp_glow.data.validation import check_images, check_integers, missing_labels, require
+from tfp_glow.data.validation import (
+    LARGEST_LABEL,
+    check_images,
+    check_integers,
+    missing_labels,
+    require,
+)
 
 __all__ = ["read_builder", "read_dataset", "read_tfds"]
 
@@ -80,7 +86,7 @@ def _converter(dataset: tf.data.Dataset, labels: bool, what: str):
         image, label = _fields(element if len(element) > 1 else element[0])
         image = _to_uint8(tf.ensure_shape(image, [None] * rank), what)
         image = image[..., tf.newaxis] if rank == 2 else image
-        return (image, tf.cast(tf.ensure_shape(label, []), tf.int32)) if labels else (image,)
+        return (image, _to_int32(label, what)) if labels else (image,)
 
     return convert, image_shape
 
@@ -129,6 +135,14 @@ def _to_uint8(image: tf.Tensor, what: str) -> tf.Tensor:
         tf.debugging.assert_non_negative(wide, message=message)
         tf.debugging.assert_less(wide, tf.constant(256, tf.int64), message=message)
     return tf.cast(image, tf.uint8)
+
+
+def _to_int32(label: tf.Tensor, what: str) -> tf.Tensor:
+    label = tf.ensure_shape(label, [])
+    largest = tf.constant(min(LARGEST_LABEL, label.dtype.max), label.dtype)
+    message = f"labels of {what} must be at most {LARGEST_LABEL}."
+    tf.debugging.assert_less_equal(label, largest, message=message)
+    return tf.cast(label, tf.int32)
 
 
 def _count_classes(part: Part) -> int:

@@ -7,7 +7,16 @@ from types import ModuleType
 
 import numpy as np
 
-__all__ = ["check_images", "check_integers", "check_labels", "missing_labels", "require"]
+__all__ = [
+    "LARGEST_LABEL",
+    "check_images",
+    "check_integers",
+    "check_labels",
+    "missing_labels",
+    "require",
+]
+
+LARGEST_LABEL = np.iinfo(np.int32).max
 
 
 def check_integers(dtype, what: str) -> None:
@@ -46,6 +55,10 @@ def check_labels(labels, count: int, what: str) -> np.ndarray:
             f"Received: shape {labels.shape}."
         )
     _check_values(labels, what)
+    if labels.max() > LARGEST_LABEL:
+        raise ValueError(
+            f"{what} must be at most {LARGEST_LABEL}. Received: a label {labels.max()}."
+        )
     return labels.astype(np.int32)
 
 

@@ -38,6 +38,6 @@ def _bracketed(y, gain, slope, offset):
         lambda s: s + gain * tf.tanh(slope * s + offset) - y,
         y - reach,
         y + reach,
-        position_tolerance=4 * np.finfo(y.dtype.as_numpy_dtype).eps,
+        position_tolerance=tf.constant(4 * np.finfo(y.dtype.as_numpy_dtype).eps, y.dtype),
         max_iterations=100,
     ).estimated_root

@@ -1,0 +1,61 @@
+"""Errors that are the user's to mend, apart from those of the program."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from tfp_glow.fitting import LossNotFiniteError
+
+__all__ = ["UserError", "blames_input", "user_message"]
+
+# What `tfp_glow.data` says of images while they are read, inside of TensorFlow's report of it.
+_DATA_ERROR = re.compile(
+    r"(?:ValueError: |assertion failed: \[)((?:\w+ of )?(?:source|split) [^\n\]]+)"
+)
+
+_FULL_DISK = os.strerror(errno.ENOSPC)  # What TensorFlow's own writers say of it, among more.
+
+
+class UserError(ValueError):
+    """What the user gave cannot be used; the message says why, and is all that is shown of it."""
+
+
+@contextlib.contextmanager
+def blames_input() -> Iterator[None]:
+    """Turns the errors of a step that takes in what the user gave into `UserError`.
+
+    Example:
+
+        with blames_input():
+            data = load_images(source)
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (ValueError, TypeError, ImportError) as error:
+        raise UserError(str(error)) from error
+    except tf.errors.InvalidArgumentError as error:
+        raise UserError(user_message(error) or error.message) from error
+
+
+def user_message(error: Exception) -> str | None:
+    """What to tell a user of an error; None where it is none of theirs.
+
+    Theirs are `UserError`, a loss that is not finite, images that cannot be read, and what the
+    system refuses: a full disk, a folder that may not be written.
+    """
+    if isinstance(error, UserError | LossNotFiniteError | OSError):
+        return str(error)
+    if isinstance(error, tf.errors.InvalidArgumentError):
+        found = _DATA_ERROR.search(error.message)
+        return found and found[1]
+    if isinstance(error, tf.errors.OpError) and _FULL_DISK in error.message:
+        return _FULL_DISK
+    return None

@@ -1,0 +1,44 @@
+"""The table of a run's epochs, as `keras.callbacks.CSVLogger` writes it."""
+
+from __future__ import annotations
+
+import csv
+import math
+import pathlib
+
+from tfp_glow.app.errors import UserError
+from tfp_glow.files import replacing
+
+__all__ = ["keep_epochs"]
+
+
+def keep_epochs(path: pathlib.Path, count: int) -> None:
+    """Keeps the first epochs alone; a row beyond them may be cut, and its epoch is done again.
+
+    Raises:
+      UserError: If the table does not hold these epochs whole.
+    """
+    if not count:
+        path.unlink(missing_ok=True)
+        return
+    content = path.read_bytes().decode(errors="replace") if path.exists() else ""
+    lines = content.splitlines(keepends=True)[: count + 1]
+    rows = list(csv.DictReader(lines))
+    whole = len(rows) == count and lines[-1].endswith("\n")
+    if not whole or any(not _is_whole(row, epoch) for epoch, row in enumerate(rows)):
+        raise UserError(
+            f"'{path}' must hold a row of numbers for each of the {count} epochs that the run has "
+            "behind it; it was cut or changed."
+        )
+    with replacing(path) as temporary:
+        temporary.write_bytes("".join(lines).encode())
+
+
+def _is_whole(row: dict, epoch: int) -> bool:
+    """Whether a row is of the epoch and has a number in each column."""
+    try:
+        numbers = {name: float(value) for name, value in row.items()}
+    except (TypeError, ValueError):
+        return False
+    measured = {"bits_per_dim", "val_bits_per_dim"} <= set(numbers)
+    return measured and numbers["epoch"] == epoch and all(map(math.isfinite, numbers.values()))

@@ -1,0 +1,43 @@
+"""Reading a `.keras` file that may be anything."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+
+import keras
+
+from tfp_glow.app.errors import UserError, blames_input
+from tfp_glow.dequantization import Dequantized
+from tfp_glow.model import FlowModel
+
+__all__ = ["read_model"]
+
+PARTS = {"config.json", "metadata.json", "model.weights.h5"}
+
+
+def read_model(path: str | os.PathLike) -> FlowModel:
+    """The model of images in a file, compiled as it was when it was saved.
+
+    Raises:
+      UserError: If the file holds none.
+    """
+    _check_whole(path)
+    with blames_input():
+        model = keras.saving.load_model(path)
+    if not isinstance(getattr(model, "distribution", None), Dequantized):
+        raise UserError(f"run must hold a model of images. Received: {str(path)!r}.")
+    return model
+
+
+def _check_whole(path: str | os.PathLike) -> None:
+    """Raises where a file is cut or a bit of it has changed, of which Keras speaks in riddles."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            missing = PARTS - set(archive.namelist())
+    except Exception as error:  # A changed bit can bring about almost any.
+        raise UserError(f"'{path}' is damaged, or no model of Keras: {error}.") from error
+    if damaged or missing:
+        what = f"{damaged} is not as it was saved" if damaged else f"it has no {min(missing)}"
+        raise UserError(f"'{path}' is damaged, or no model of Keras: {what}.")

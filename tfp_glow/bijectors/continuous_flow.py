@@ -17,7 +17,7 @@ from tfp_glow.core.noise import NoisyBijector, noise_like
 from tfp_glow.core.once_differentiable import differentiated_once
 from tfp_glow.core.passes import FORWARD, INVERSE, Pass
 from tfp_glow.core.penalties import add_penalty, penalties_wanted
-from tfp_glow.core.shapes import never_empty, split_condition, with_one_batch_dimension
+from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.solvers.log_det_estimators import LARGEST_EXACT, value_and_jacobian
 
 __all__ = ["ContinuousFlow"]
@@ -148,7 +148,6 @@ class ContinuousFlow(NoisyBijector):
         def on_batch(inputs):
             return solve(direction, *split_condition(inputs), weights, seed, self._is_penalized)
 
-        on_batch = never_empty(on_batch)  # The solver would wait for no example to be exact.
         moved, log_det, cost = with_one_batch_dimension(on_batch, value, 1, condition)
         if self._is_penalized:
             add_penalty(cost, self.name)

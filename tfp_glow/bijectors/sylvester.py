@@ -134,9 +134,9 @@ def _push(q, a, tanh):
 
 def _bounded_triangle(matrix):
     """The upper triangle, with a diagonal in (-1, 1)."""
-    return tf.linalg.set_diag(
-        tf.linalg.band_part(matrix, 0, -1), tf.tanh(tf.linalg.diag_part(matrix))
-    )
+    # Not by set_diag, whose gradient XLA cannot compile where the batch is dynamic.
+    above = tf.constant(np.triu(np.ones(matrix.shape[-2:]), 1), matrix.dtype)
+    return matrix * above + tf.linalg.diag(tf.tanh(tf.linalg.diag_part(matrix)))
 
 
 def _log_det(a, b, tanh):

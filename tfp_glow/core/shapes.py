@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-__all__ = ["multiply_last", "never_empty", "split_condition", "with_one_batch_dimension"]
+__all__ = ["multiply_last", "split_condition", "with_one_batch_dimension"]
 
 
 def multiply_last(value, matrix):
@@ -35,8 +35,6 @@ def with_one_batch_dimension(function: Callable, value, event_ndims: int, condit
     a fixed rank, such as convolutions, thus work on any number of leading dimensions. The
     function returns a tensor, or several, of which each begins with the batch.
     """
-    if event_ndims > 1:  # oneDNN gives convolutions of no images a wrong shape.
-        function = never_empty(function)
     batch_ndims = value.shape.rank - event_ndims
     batch = tf.shape(value)[:batch_ndims]
     inputs = [_fold(value, batch_ndims)]
@@ -53,22 +51,6 @@ def with_one_batch_dimension(function: Callable, value, event_ndims: int, condit
 
     output = function(inputs[0] if condition is None else inputs)
     return tuple(map(unfold, output)) if isinstance(output, tuple) else unfold(output)
-
-
-def never_empty(function: Callable) -> Callable:
-    """The same function of batches, which is called with one zero where there is no example."""
-
-    def on_batch(inputs):
-        parts = [inputs] if tf.is_tensor(inputs) else inputs
-        if parts[0].shape[0]:
-            return function(inputs)
-        size = tf.shape(parts[0])[0]
-        missing = tf.cast(tf.equal(size, 0), tf.int32)
-        padded = [tf.pad(part, [[0, missing], *[[0, 0]] * (part.shape.rank - 1)]) for part in parts]
-        output = function(padded[0] if tf.is_tensor(inputs) else padded)
-        return tf.nest.map_structure(lambda value: value[:size], output)
-
-    return on_batch
 
 
 def _fold(value, batch_ndims: int):

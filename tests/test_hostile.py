@@ -34,13 +34,19 @@ class Hostile:
             x[4] *= 10.0 / np.abs(x[4]).max()  # Images end at their interval.
         self.x = x
 
+    def expected(self) -> np.ndarray:
+        """The densities of the good rows; in a batch of that size, which decides their noise."""
+        mended, known = self.x.copy(), np.where(CLASSES > 2, 0, CLASSES)
+        mended[BAD] = 0.0
+        return self.log_prob(mended, known).numpy()[GOOD]
+
     def log_prob(self, x, classes):
         with tg.evaluation():
             return self.flow.log_prob(x, condition=classes)
 
     def check(self, log_prob) -> None:
         """Checks a compiled `log_prob(x, classes)`."""
-        expected = self.log_prob(self.x[GOOD], CLASSES[GOOD])
+        expected = self.expected()
         actual = log_prob(tf.constant(self.x), tf.constant(CLASSES)).numpy()
         np.testing.assert_allclose(actual[GOOD], expected, rtol=2e-4, atol=2e-4)
         assert np.isnan(actual[BAD]).all()
@@ -65,7 +71,7 @@ def specs(hostile: Hostile) -> list:
 
 def test_eagerly(hostile):
     x, known = hostile.x, np.where(CLASSES > 2, 0, CLASSES)
-    expected = hostile.log_prob(x[GOOD], CLASSES[GOOD])
+    expected = hostile.expected()
     actual = hostile.log_prob(x, known).numpy()
     np.testing.assert_allclose(actual[GOOD], expected, rtol=2e-4, atol=2e-4)
     assert np.isnan(actual[[1, 2]]).all()
@@ -80,12 +86,10 @@ def test_eagerly(hostile):
         hostile.log_prob(x[..., :-1] if x.shape[-1] > 1 else x[:, 0], known)
 
 
-@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_compiled(hostile, jit_compile):
-    function = tf.function(
-        hostile.log_prob, input_signature=specs(hostile), jit_compile=jit_compile
-    )
-    hostile.check(function)
+@pytest.mark.slow
+def test_compiled(hostile):
+    """By XLA; graphs without it are those of the exported signatures below."""
+    hostile.check(tf.function(hostile.log_prob, input_signature=specs(hostile), jit_compile=True))
     sample = tf.function(
         lambda classes: hostile.flow.sample(3, seed=1, condition=classes),
         input_signature=[tf.TensorSpec([3], tf.int32)],
@@ -248,9 +252,9 @@ def test_a_deep_copy_is_a_flow_of_its_own(name):
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_data_of_any_kind_initialize_and_train(dtype):
-    x, condition = normal((8, 3), dtype).numpy(), normal((8, 2), dtype).numpy()
+@pytest.mark.slow
+def test_data_of_any_kind_initialize_and_train():
+    x, condition = normal((8, 3)).numpy(), normal((8, 2)).numpy()
 
     def generator():
         yield x[:4], condition[:4]

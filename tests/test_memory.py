@@ -26,26 +26,25 @@ WRAPPERS = {
 
 
 class Held:
-    """A bijector inside of another, data, and what is computed from them and kept alive."""
+    """A bijector alone, inside of others and in a flow, and what they gave, kept alive."""
 
-    def __init__(self, name: str, how: str = "alone", dtype: str = "float64"):
+    def __init__(self, name: str, dtype: str = "float64"):
         self.entry = entry = REGISTRY[name]
         self.bijector = entry.make(dtype)
         randomize(self.bijector, scale=0.1)
-        self.outer = WRAPPERS[how](self.bijector)
+        self.outer = {how: wrap(self.bijector) for how, wrap in WRAPPERS.items()}
         shape = tuple(self.bijector.inverse_event_shape(entry.event_shape))
-        condition = None if entry.condition is None else entry.condition((4,), dtype)
-        self._given = {} if condition is None else {"condition": condition}
-        self.kwargs = self._given
-        if how == "tfb.Chain":
-            self.kwargs = {} if condition is None else {self.bijector.name: self._given}
-        self.z, self.ndims = normal((4, *shape), dtype), (len(shape), len(entry.event_shape))
-        self.x = self.bijector.forward(tf.identity(self.z), **self._given)
+        condition = None if entry.condition is None else entry.condition((2,), dtype)
+        self.condition = condition
+        self.given = {} if condition is None else {"condition": condition}
+        self.flow = tg.Flow(tg.standard_normal(shape, dtype), self.bijector)
+        self.z, self.ndims = normal((2, *shape), dtype), (len(shape), len(entry.event_shape))
+        self.x = self.bijector.forward(tf.identity(self.z), **self.given)
         self.kept = []
 
-    def values(self, z, x) -> list:
-        """Everything that is computed from these tensors."""
-        outer, kwargs, (z_ndims, x_ndims) = self.outer, self.kwargs, self.ndims
+    def values(self, outer, z, x, kwargs: dict) -> list:
+        """Everything that a bijector computes from these tensors."""
+        z_ndims, x_ndims = self.ndims
         return [
             outer.forward(z, **kwargs),
             outer.inverse(x, **kwargs),
@@ -55,78 +54,62 @@ class Held:
 
     def check(self) -> list:
         """Compares with the same on tensors of which nothing can be remembered."""
-        held = self.values(self.z, self.x)
-        self.kept.append(held)
-        fresh = self.values(tf.identity(self.z), tf.identity(self.x))
-        for one, other in zip(held, fresh, strict=True):
-            np.testing.assert_allclose(one, other, atol=self.entry.tolerance)
+        z, x = tf.identity(self.z), tf.identity(self.x)
+        fresh = self.values(self.bijector, z, x, self.given)
+        for how, outer in self.outer.items():
+            routed = how == "tfb.Chain" and self.given
+            kwargs = {self.bijector.name: self.given} if routed else self.given
+            self._compare(self.values(outer, self.z, self.x, kwargs), fresh)
+        log_prob = self.flow.distribution.log_prob(fresh[1]) + fresh[3]
+        held = [self.flow.encode(self.x, self.condition), self.flow.log_prob(self.x, **self.given)]
+        self._compare(held, [fresh[1], log_prob])
         return fresh
 
-    def initialize(self):
-        self.bijector.initialize(2.0 * self.x + 0.01, force=True, **self._given)
-
-
-CHANGES = {
-    "assign": lambda held: randomize(held.bijector, seed=3, scale=0.1),
-    "initialize": lambda held: held.initialize(),
-    "advance": lambda held: held.bijector.advance(),
-    "converge": lambda held: held.bijector.converge(),
-}
+    def _compare(self, held: list, fresh: list) -> None:
+        self.kept.append(held)
+        rounding = 1e-5 if self.x.dtype == tf.float32 else self.entry.tolerance
+        for one, other in zip(held, fresh, strict=True):
+            np.testing.assert_allclose(one, other, atol=rounding, rtol=rounding)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", WRAPPERS)
 @pytest.mark.parametrize("name", sorted(REGISTRY))
-def test_nothing_stale_after_any_change(name, how):
-    held = Held(name, how)
+def test_nothing_stale_after_any_change(name):
+    held = Held(name)
     held.check()
-    for change in CHANGES.values():
-        change(held)
-        held.check()
-    with tg.evaluation():
-        held.check()
-        with draw(3):
-            held.check()
+    randomize(held.bijector, seed=3, scale=0.1)
     held.check()
+    held.bijector.initialize(2.0 * held.x + 0.01, force=True, **held.given)
+    held.check()
+    held.bijector.advance()
+    held.bijector.converge()
+    held.check()
+    with tg.evaluation(), draw(3):
+        held.check()
 
 
-@pytest.mark.parametrize("how", WRAPPERS)
 @pytest.mark.parametrize("name", ["ActNorm", "Coupling-condition"])
-def test_an_assignment_changes_what_is_computed(name, how):
-    held = Held(name, how)
+def test_an_assignment_changes_what_is_computed(name):
+    held = Held(name)
     before = held.check()
-    CHANGES["assign"](held)
+    randomize(held.bijector, seed=3, scale=0.1)
     after = held.check()
     assert all(np.abs(one - other).max() > 1e-3 for one, other in zip(before, after, strict=True))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(REGISTRY) - {"ContinuousFlow-condition"}))
+@pytest.mark.parametrize("name", ["ActNorm", "ClassConditional", "MultiScale", "Repeat-residual"])
 def test_nothing_stale_after_fit_and_load_weights(name, tmp_path):
     held = Held(name, dtype="float32")
-    flow = tg.Flow(tg.standard_normal(tuple(held.z.shape[1:])), held.bijector)
-    condition = held.kwargs.get("condition")
-    if not flow.trainable_variables:
-        pytest.skip("There is nothing to fit.")
-
-    def values(x):
-        return [flow.log_prob(x, **held.kwargs), flow.encode(x, condition)]
-
-    def check():
-        kept = values(held.x)
-        for one, other in zip(kept, values(tf.identity(held.x)), strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-6, rtol=1e-6)
-        return kept
-
-    before = check()
-    model = tg.FlowModel(flow)
+    before = held.check()
+    model = tg.FlowModel(held.flow)
     model.save_weights(tmp_path / "before.weights.h5")
-    model.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)
-    model.fit(held.x, condition, batch_size=2, epochs=1, verbose=0)
-    after = check()
+    model.compile(keras.optimizers.Adam(1e-2), run_eagerly=True)
+    model.fit(held.x, held.condition, verbose=0)
+    after = held.check()
     model.load_weights(tmp_path / "before.weights.h5")
-    again = check()
-    assert not all(np.array_equal(one, other) for one, other in zip(after, before, strict=True))
+    again = held.check()
+    assert np.abs(after[1] - before[1]).max() > 1e-4
     np.testing.assert_allclose(again[1], before[1], atol=1e-5)
 
 

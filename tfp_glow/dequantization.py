@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow.core.checks import check_positive_int
 from tfp_glow.core.passes import condition_kwargs
-from tfp_glow.flow import stateless_seed
+from tfp_glow.core.seeds import stateless_seed
 
 __all__ = ["Dequantized"]
 

@@ -129,14 +129,18 @@ def _checked(value, spec: tf.TensorSpec):
     TensorFlow does not check what a loaded signature is given, and kernels that trust the shape
     end the process.
     """
-    rank = spec.shape.rank
     # Its static shape is hidden, or the check would be taken for granted and left out.
     value = tf.compat.v1.placeholder_with_default(value, shape=None)
-    padded = tf.concat([tf.shape(value), tf.fill([rank], -1)], 0)[:rank]
-    expected = [-1 if size is None else size for size in spec.shape]
-    fits = tf.reduce_all((padded == expected) | (tf.constant(expected) == -1))
+    shape, rank = tf.shape(value), spec.shape.rank
+    # One size more than there should be, -1 where there is none.
+    received = tf.concat([shape, tf.fill([rank + 1], -1)], 0)[: rank + 1]
+    fits = [
+        tf.equal(received[index], size)
+        for index, size in enumerate([*spec.shape, -1])
+        if size is not None
+    ]
     sizes = ", ".join("batch" if size is None else str(size) for size in spec.shape)
     message = f"{spec.name} must have shape [{sizes}]. Received: shape"
-    right = tf.debugging.Assert((tf.rank(value) == rank) & fits, [message, tf.shape(value)])
+    right = tf.debugging.Assert(tf.reduce_all(fits), [message, shape])
     with tf.control_dependencies([right]):
         return tf.ensure_shape(tf.identity(value), spec.shape)

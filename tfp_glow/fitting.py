@@ -13,6 +13,7 @@ __all__ = [
     "LossNotFiniteError",
     "StopWithoutLoss",
     "check_class_ids",
+    "check_data",
     "check_weights_reach_the_loss",
     "first_batch",
 ]
@@ -62,6 +63,14 @@ def first_batch(x, y, batch_size: int) -> tuple:
         raise ValueError("x must hold at least one example. Received: an empty data set.")
     rows, condition, _ = keras.utils.unpack_x_y_sample_weight(batch)
     return _nonempty(np.asarray(rows)), condition, x
+
+
+def check_data(x) -> None:
+    """Raises where `x` is missing, holds no numbers or no example."""
+    if x is None or (isinstance(x, np.ndarray) and x.dtype.hasobject):
+        raise TypeError(f"x must hold numbers. Received: {x!r}.")
+    if isinstance(x, np.ndarray) and not len(x):
+        raise ValueError("x must hold at least one example. Received: an empty data set.")
 
 
 def check_class_ids(y, num_classes: int | None) -> None:

@@ -11,16 +11,17 @@ import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import Chain
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.checks import check_dtype, check_number, check_positive_int, event_dimensions
 from tfp_glow.core.compat import TransformedDistribution, untracked
+from tfp_glow.core.conditions import condition_of_samples
 from tfp_glow.core.modes import draw
 from tfp_glow.core.passes import INVERSE, condition_kwargs
+from tfp_glow.core.seeds import stateless_seed
 
-__all__ = ["Flow", "standard_normal", "stateless_seed"]
+__all__ = ["Flow", "standard_normal"]
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
-_SEED_BITS = 2**31 - 1
 
 
 class Flow(TransformedDistribution):
@@ -169,10 +170,11 @@ class Flow(TransformedDistribution):
 
     def _call_sample_n(self, sample_shape, seed, temperature=1.0, condition=None):
         """Draws from the base, scales by `temperature`, and generates."""
-        known = tf.get_static_value(temperature)
-        if known is not None and not known >= 0:
-            raise ValueError(f"temperature must be at least 0. Received: {known}.")
-        condition = self._condition_of_samples(condition, sample_shape)
+        known = tf.get_static_value(temperature) if tf.is_tensor(temperature) else temperature
+        if known is not None:
+            scalar = np.asarray(known).item() if np.ndim(known) == 0 else known
+            check_number(scalar, "temperature", least=0)
+        condition = condition_of_samples(condition, self.condition_shape, sample_shape)
         base = self._maybe_broadcast_distribution_batch_shape()
         z = base.sample(sample_shape, seed=stateless_seed(seed))
         # The product must not get between the latents and what is remembered of them in vain.
@@ -180,26 +182,24 @@ class Flow(TransformedDistribution):
             z *= tf.cast(tf.convert_to_tensor(temperature, dtype_hint=z.dtype), z.dtype)
         return self._one_pass.forward(z, **condition_kwargs(condition))
 
-    def _condition_of_samples(self, condition, sample_shape):
-        """The condition as a tensor, whose leading dimensions are the last ones of the samples."""
-        if condition is None or self.condition_shape is None:
-            return condition
-        condition = tf.convert_to_tensor(condition)
-        batch = condition.shape[: condition.shape.rank - len(self.condition_shape)]
-        samples = tf.get_static_value(sample_shape)
-        if samples is None or not batch.is_fully_defined():
-            return condition
-        samples = tuple(np.atleast_1d(samples).tolist())
-        try:
-            fits = np.broadcast_shapes(samples, batch) == samples
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ValueError(
-                f"condition of {tuple(batch)} examples must fit the samples {samples}; "
-                f"sample({(*samples, *batch)}, condition=...) draws {samples} of each."
-            )
-        return condition
+    def sample(self, sample_shape=(), seed=None, name: str = "sample", **kwargs):
+        """Draws samples `[*sample_shape, *event]`.
+
+        Args:
+          sample_shape: An int or a shape.
+          seed: An int or two ints, which give the same samples at every call, where TFP's ints do
+            not in eager mode; or None for others each time.
+          name: Name of the operation.
+          **kwargs: `temperature`, the factor of the latents, and `condition`, whose leading
+            dimensions are the last ones of `sample_shape`.
+
+        Raises:
+          ValueError, TypeError: If an argument is out of its range.
+        """
+        known = np.atleast_1d(() if tf.is_tensor(sample_shape) else sample_shape).tolist()
+        if not all(isinstance(size, numbers.Integral) and size >= 0 for size in known):
+            raise ValueError(f"sample_shape must hold ints from 0 on. Received: {sample_shape!r}.")
+        return super().sample(sample_shape, seed=seed, name=name, **kwargs)
 
     def _log_prob(self, x, condition=None):
         z, log_det = self._one_pass._cache.run(INVERSE, self._checked_event(x), condition)
@@ -207,6 +207,8 @@ class Flow(TransformedDistribution):
         return self.distribution.log_prob(z) + log_det
 
     def _checked_event(self, x):
+        if x is None:
+            raise TypeError("x must be data. Received: None.")
         x = tf.convert_to_tensor(x, dtype_hint=self.dtype)
         if x.dtype != self.dtype:
             raise TypeError(f"x must have dtype {self.dtype.name}. Received: {x.dtype.name}.")
@@ -225,27 +227,9 @@ class Flow(TransformedDistribution):
 
 def standard_normal(event_shape: int | tuple[int, ...], dtype: str = "float32") -> tfd.Sample:
     """The standard normal on events of that shape."""
-    zero = tf.zeros([], dtype)
+    zero = tf.zeros([], check_dtype(dtype))
+    event_dimensions(None, event_shape if event_shape != () else None)
     return tfd.Sample(tfd.Normal(zero, zero + 1.0), event_shape, name="StandardNormal")
-
-
-def stateless_seed(seed):
-    """A seed that gives the same numbers at every call, where TFP's ints do not in eager mode.
-
-    Args:
-      seed: An int of any size, a pair of ints as TFP's stateless seeds are, or None.
-
-    Raises:
-      TypeError: If the seed is none of these.
-    """
-    if seed is None or tf.is_tensor(seed):
-        return seed
-    if np.ndim(seed) == 0 and isinstance(seed, numbers.Integral):
-        seed = [int(seed) & _SEED_BITS, int(seed) >> 31 & _SEED_BITS]
-    pair = np.asarray(seed)
-    if pair.shape != (2,) or not np.issubdtype(pair.dtype, np.integer):
-        raise TypeError(f"seed must be an int, two ints or None. Received: {seed!r}.")
-    return tf.constant(pair.astype(np.int32))
 
 
 def _to_bijector(kwargs: dict) -> tuple[dict, dict]:

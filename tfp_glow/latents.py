@@ -7,6 +7,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.core.checks import check_positive_int
 from tfp_glow.flow import Flow
 
 __all__ = ["interpolate", "join_levels", "split_levels"]
@@ -74,7 +75,7 @@ def interpolate(flow: Flow, start, end, *, steps: int = 8, condition=None):
 
         frames = interpolate(flow, faces[0], faces[1], steps=10)
     """
-    if steps < 2:
+    if check_positive_int(steps, "steps") < 2:
         raise ValueError(f"steps must be at least 2. Received: {steps}.")
     z_start, z_end = flow.encode(start, condition), flow.encode(end, condition)
     weights = tf.constant(np.linspace(0.0, 1.0, steps), z_start.dtype)

@@ -20,6 +20,7 @@ from tfp_glow.files import replacing
 from tfp_glow.fitting import (
     StopWithoutLoss,
     check_class_ids,
+    check_data,
     check_weights_reach_the_loss,
     first_batch,
 )
@@ -104,6 +105,7 @@ class FlowModel(keras.Model):
 
     def fit(self, x=None, y=None, batch_size=None, *args, class_weight=None, **kwargs):
         """As `keras.Model.fit`; `y` is the condition."""
+        check_data(x)
         check_weights_reach_the_loss(y, kwargs.get("sample_weight"))
         check_class_ids(y, self._num_classes)
         if class_weight is not None:
@@ -124,16 +126,16 @@ class FlowModel(keras.Model):
 
     def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         """As `keras.Model.evaluate`; `y` is the condition."""
+        check_data(x)
         check_weights_reach_the_loss(y, sample_weight)
         check_class_ids(y, self._num_classes)
-        if isinstance(x, np.ndarray) and not len(x):
-            raise ValueError("x must hold at least one example. Received: none.")
         return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         """log p(x) in nats of each example; `x` is data, or the pair of data and conditions."""
         if isinstance(x, np.ndarray) and not len(x):
             return np.zeros([0], "float32")
+        check_data(x)
         return super().predict(x, *args, **kwargs)
 
     def train_on_batch(self, x, y=None, *args, **kwargs):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import tensorflow_probability as tfp
 
@@ -40,6 +40,8 @@ class Chain(FlowBijector):
     """
 
     def __init__(self, bijectors: Sequence[tfb.Bijector], *, name: str | None = None):
+        if not isinstance(bijectors, Iterable):
+            raise TypeError(f"bijectors must be a sequence. Received: {bijectors!r}.")
         bijectors = list(bijectors)
         if not bijectors:
             raise ValueError("bijectors must hold at least one bijector. Received: [].")

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.core.checks import check_choice
+from tfp_glow.core.checks import check_callable, check_choice, check_number
 from tfp_glow.core.conditioner import hold_network
 from tfp_glow.core.conditions import check_condition
 from tfp_glow.core.noise import NoisyBijector, noise_like
@@ -97,13 +97,10 @@ class ContinuousFlow(NoisyBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        if not callable(network):
-            raise TypeError(f"network must be callable. Received: {network!r}.")
-        for argument, weight in (("kinetic", kinetic), ("jacobian", jacobian)):
-            if not weight >= 0:
-                raise ValueError(f"{argument} must be at least 0. Received: {weight}.")
-        if not tolerance > 0:
-            raise ValueError(f"tolerance must be above 0. Received: {tolerance}.")
+        check_callable(network, "network")
+        check_number(kinetic, "kinetic", least=0)
+        check_number(jacobian, "jacobian", least=0)
+        check_number(tolerance, "tolerance", above=0)
         super().__init__(
             forward_min_event_ndims=1,
             condition_shape=condition_shape,

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_channels, check_choice, check_positive_int
+from tfp_glow.core.checks import check_channels, check_choice, check_positive_int, check_seed
 from tfp_glow.core.shapes import multiply_last
 
 __all__ = ["Invertible1x1Conv"]
@@ -66,7 +66,7 @@ class Invertible1x1Conv(FlowBijector):
         )
         self._channels = channels
         self._parameterization = parameterization
-        rotation = random_rotation(channels, seed)
+        rotation = random_rotation(channels, check_seed(seed))
         if parameterization == "plain":
             self.kernel = self.add_variable(rotation, name="kernel")
         else:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.checks import check_number
 
 __all__ = ["Logit"]
 
@@ -54,8 +55,9 @@ class Logit(FlowBijector):
         dtype: str | None = None,
         name: str | None = None,
     ):
-        if not 0 < alpha < 0.5:
-            raise ValueError(f"alpha must lie between 0 and 0.5. Received: {alpha}.")
+        check_number(alpha, "alpha", above=0, below=0.5)
+        check_number(low, "low")
+        check_number(high, "high")
         if not low < high:
             raise ValueError(f"low must be below high. Received: low={low}, high={high}.")
         super().__init__(forward_min_event_ndims=0, dtype=dtype, name=name)

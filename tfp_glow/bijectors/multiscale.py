@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector, initialize_part
+from tfp_glow.core.checks import check_number
 from tfp_glow.core.conditions import common_condition_shape, condition_for
 from tfp_glow.core.passes import FORWARD, INVERSE, broadcast_batch
 
@@ -60,8 +61,7 @@ class MultiScale(FlowBijector):
         blocks = list(blocks)
         if not blocks:
             raise ValueError("blocks must hold at least one bijector. Received: [].")
-        if not 0 < factor_out < 1:
-            raise ValueError(f"factor_out must be between 0 and 1. Received: {factor_out}.")
+        check_number(factor_out, "factor_out", above=0, below=1)
         super().__init__(
             forward_min_event_ndims=1,
             inverse_min_event_ndims=len(tuple(event_shape)),

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector, initialize_part
-from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.checks import check_bool, check_callable, check_positive_int
 from tfp_glow.core.passes import FORWARD, INVERSE, Pass, broadcast_batch
 from tfp_glow.core.reversible import refuse_randomness, run_reversibly
 from tfp_glow.core.stack import Stack
@@ -71,7 +71,10 @@ class Repeat(FlowBijector):
         unroll: bool = False,
         name: str | None = None,
     ):
+        check_callable(make_step, "make_step")
         check_positive_int(depth, "depth")
+        check_bool(reversible, "reversible")
+        check_bool(unroll, "unroll")
         steps = [make_step() for _ in range(depth)]
         step = steps[0]
         _check_step(step)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.checks import check_callable, check_number, check_positive_int
 from tfp_glow.core.conditioner import hold_network
 from tfp_glow.core.noise import NoisyBijector
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
@@ -82,10 +82,11 @@ class ResidualBlock(NoisyBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        if not callable(network):
-            raise TypeError(f"network must be callable. Received: {network!r}.")
+        check_callable(network, "network")
         check_positive_int(event_ndims, "event_ndims")
         check_positive_int(max_iterations, "max_iterations")
+        if tolerance is not None:
+            check_number(tolerance, "tolerance", above=0)
         super().__init__(
             forward_min_event_ndims=event_ndims,
             condition_shape=condition_shape,

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_glow.core.checks import check_dtype
 from tfp_glow.core.hooks import Hooks
 from tfp_glow.core.naming import unique_name
 from tfp_glow.core.passes import INVERSE, broadcast_batch
@@ -86,7 +87,7 @@ class FlowBijector(Hooks, Stateful):
             forward_min_event_ndims=forward_min_event_ndims,
             inverse_min_event_ndims=inverse_min_event_ndims,
             is_constant_jacobian=is_constant_jacobian,
-            dtype=None if dtype is None else tf.as_dtype(dtype),
+            dtype=None if dtype is None else check_dtype(dtype),
             parameters=self._arguments,
             name=name or unique_name(type(self)),
         )

@@ -2,25 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import numbers
+from collections.abc import Callable, Sequence
 
-__all__ = ["check_channels", "check_choice", "check_positive_int", "event_dimensions"]
+import numpy as np
+import tensorflow as tf
+
+__all__ = [
+    "check_bool",
+    "check_callable",
+    "check_channels",
+    "check_choice",
+    "check_dtype",
+    "check_number",
+    "check_positive_int",
+    "check_seed",
+    "check_sizes",
+    "event_dimensions",
+]
 
 
 def check_positive_int(value, argument: str) -> int:
     """Returns `value` if it is an int above 0."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{argument} must be an int. Received: {value!r}.")
     if value < 1:
         raise ValueError(f"{argument} must be at least 1. Received: {value}.")
+    return int(value)
+
+
+def check_number(
+    value, argument: str, *, above: float = -math.inf, below: float = math.inf, least=None
+) -> float:
+    """Returns `value` if it is a finite number strictly between two others, or from `least` on."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{argument} must be a number. Received: {value!r}.")
+    if least is not None and not (value >= least and math.isfinite(value)):
+        raise ValueError(f"{argument} must be at least {least} and finite. Received: {value}.")
+    if not above < value < below:
+        raise ValueError(f"{argument} {_between(above, below)}. Received: {value}.")
+    return value
+
+
+def check_bool(value, argument: str) -> bool:
+    """Returns `value` if it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{argument} must be a bool. Received: {value!r}.")
+    return bool(value)
+
+
+def check_callable(value, argument: str) -> Callable:
+    """Returns `value` if it can be called."""
+    if not callable(value):
+        raise TypeError(f"{argument} must be callable. Received: {value!r}.")
     return value
 
 
 def check_choice(value, choices, argument: str):
     """Returns `value` if it is one of `choices`."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{argument} must be one of {sorted(choices)}. Received: {value!r}.")
     return value
+
+
+def check_sizes(value, argument: str) -> tuple[int, ...]:
+    """Returns a sequence of one or more ints above 0 as a tuple."""
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray | tf.TensorShape):
+        raise TypeError(f"{argument} must be a sequence of ints. Received: {value!r}.")
+    if not len(value):
+        raise ValueError(f"{argument} must hold at least one size. Received: {value!r}.")
+    return tuple(check_positive_int(n, f"{argument}[{i}]") for i, n in enumerate(value))
+
+
+def check_seed(value, argument: str = "seed") -> int | None:
+    """Returns `value` if it is None or an int from 0 on."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{argument} must be an int or None. Received: {value!r}.")
+    if value < 0:
+        raise ValueError(f"{argument} must be at least 0. Received: {value}.")
+    return int(value)
+
+
+def check_dtype(value, argument: str = "dtype") -> tf.DType:
+    """Returns the floating dtype that `value` names."""
+    try:
+        dtype = tf.as_dtype(value)
+    except TypeError:
+        raise TypeError(f"{argument} must be a floating dtype. Received: {value!r}.") from None
+    if not dtype.is_floating:
+        raise ValueError(f"{argument} must be a floating dtype. Received: {dtype.name}.")
+    return dtype
 
 
 def check_channels(value, channels: int, name: str) -> None:
@@ -39,12 +113,19 @@ def event_dimensions(
     if event_shape is None:
         ndims = 1 if event_ndims is None else check_positive_int(event_ndims, "event_ndims")
         return ndims, None
-    shape = (event_shape,) if isinstance(event_shape, int) else tuple(event_shape)
-    for size in shape:
-        check_positive_int(size, "event_shape")
+    is_size = isinstance(event_shape, numbers.Integral)
+    shape = check_sizes((event_shape,) if is_size else event_shape, "event_shape")
     if event_ndims not in (None, len(shape)):
         raise ValueError(
             f"event_ndims must be {len(shape)}, the rank of event_shape={event_shape}. "
             f"Received: {event_ndims}."
         )
     return len(shape), shape
+
+
+def _between(above: float, below: float) -> str:
+    if math.isinf(above) and math.isinf(below):
+        return "must be finite"
+    if math.isinf(below):
+        return f"must be finite and above {above}"
+    return f"must lie between {above} and {below}"

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-__all__ = ["check_class_ids", "check_condition", "common_condition_shape", "condition_for"]
+__all__ = [
+    "check_class_ids",
+    "check_condition",
+    "common_condition_shape",
+    "condition_for",
+    "condition_of_samples",
+]
 
 tfb = tfp.bijectors
 
@@ -61,6 +68,28 @@ def check_class_ids(condition, num_classes: int, name: str) -> None:
 def condition_for(bijector: tfb.Bijector, condition):
     """The condition where `bijector` takes one, None elsewhere."""
     return condition if getattr(bijector, "condition_shape", None) is not None else None
+
+
+def condition_of_samples(condition, shape: tuple[int, ...] | None, sample_shape):
+    """The condition as a tensor, whose leading dimensions are the last ones of the samples."""
+    if condition is None or shape is None:
+        return condition
+    condition = tf.convert_to_tensor(condition)
+    batch = condition.shape[: condition.shape.rank - len(shape)]
+    samples = tf.get_static_value(sample_shape)
+    if samples is None or not batch.is_fully_defined():
+        return condition
+    samples = tuple(np.atleast_1d(samples).tolist())
+    try:
+        fits = np.broadcast_shapes(samples, batch) == samples
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"condition of {tuple(batch)} examples must fit the samples {samples}; "
+            f"sample({(*samples, *batch)}, condition=...) draws {samples} of each."
+        )
+    return condition
 
 
 def common_condition_shape(bijectors: Iterable[tfb.Bijector]) -> tuple[int, ...] | None:

@@ -145,7 +145,7 @@ def _split_prior(shape, kept, network_dtype, dtype) -> FlowBijector:
 def _check_arguments(image_shape, levels, num_classes, prior) -> None:
     check_positive_int(levels, "levels")
     check_choice(prior, ("learned", "standard"), "prior")
-    check_image(image_shape, levels=levels, halvings=levels)
+    check_image(image_shape, levels=levels, halvings=levels, argument="image_shape")
     if num_classes is not None and prior != "learned":
         raise ValueError(
             f"num_classes needs prior='learned', which carries the classes. Received: {prior!r}."

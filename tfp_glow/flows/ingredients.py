@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import Chain, ClassConditional
-from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.checks import check_positive_int, check_sizes, event_dimensions
 from tfp_glow.flow import Flow, standard_normal
 
 __all__ = [
@@ -27,20 +27,21 @@ EventShape = int | Sequence[int]
 
 def event_size(event_shape: EventShape) -> int:
     """The number of values of an event."""
-    shape = [event_shape] if isinstance(event_shape, int) else list(event_shape)
-    if not shape:
-        raise ValueError("event_shape must be an int or hold at least one size. Received: ().")
-    return math.prod(check_positive_int(size, "event_shape") for size in shape)
+    return math.prod(event_dimensions(None, _given(event_shape, "event_shape"))[1])
 
 
-def check_image(image_shape: Sequence[int], *, levels: int, halvings: int) -> None:
+def check_image(
+    image_shape: Sequence[int], *, levels: int, halvings: int, argument: str = "event_shape"
+) -> None:
     """Raises unless the shape is one of images whose sides can be halved as `levels` do it."""
-    if isinstance(image_shape, int) or len(image_shape) != 3:
-        raise ValueError(f"image_shape must be (H, W, C). Received: {image_shape}.")
-    height, width, _ = image_shape
+    if isinstance(image_shape, str) or np.ndim(_given(image_shape, argument)) != 1:
+        raise TypeError(f"{argument} must be (H, W, C). Received: {image_shape!r}.")
+    if len(image_shape) != 3:
+        raise ValueError(f"{argument} must be (H, W, C). Received: {image_shape!r}.")
+    height, width, _ = check_sizes(image_shape, argument)
     if height % 2**halvings or width % 2**halvings:
         raise ValueError(
-            f"image_shape must have sides divisible by {2**halvings}. "
+            f"{argument} must have sides divisible by {2**halvings}. "
             f"Received: {tuple(image_shape)} with levels={levels}."
         )
 
@@ -91,3 +92,9 @@ def seeds_from(seed: int | None) -> Iterator[int]:
     generator = np.random.default_rng(seed)
     while True:
         yield int(generator.integers(2**31))
+
+
+def _given(value, argument: str):
+    if value is None:
+        raise TypeError(f"{argument} must be an int or a shape. Received: None.")
+    return value

@@ -6,11 +6,38 @@ import functools
 import inspect
 from collections.abc import Callable
 
+from tfp_glow.core.checks import (
+    check_bool,
+    check_dtype,
+    check_number,
+    check_positive_int,
+    check_seed,
+    check_sizes,
+)
 from tfp_glow.flow import Flow
 
 __all__ = ["RECIPES", "recipe"]
 
 RECIPES: dict[str, Callable[..., Flow]] = {}
+
+_SIZES = (
+    *("bins", "blocks", "couplings", "exact_terms"),
+    *("hidden_channels", "levels", "steps", "terms"),
+)
+_SWITCHES = ("exact", "memory_saving", "residual", "reversible", "unroll")
+_SHARE = functools.partial(check_number, above=0, below=1)
+# Arguments that mean the same to every recipe; None, where a recipe takes it, is left to it.
+_CHECKS: dict[str, Callable] = {
+    **dict.fromkeys(_SIZES, check_positive_int),
+    **dict.fromkeys(_SWITCHES, check_bool),
+    **dict.fromkeys(("kinetic", "jacobian"), functools.partial(check_number, least=0)),
+    **dict.fromkeys(("bound", "tolerance"), functools.partial(check_number, above=0)),
+    **dict.fromkeys(("coefficient", "factor_out"), _SHARE),
+    "alpha": functools.partial(check_number, above=0, below=0.5),
+    "dtype": check_dtype,
+    "hidden_units": check_sizes,
+    "seed": check_seed,
+}
 
 
 def recipe(function: Callable[..., Flow]) -> Callable[..., Flow]:
@@ -21,6 +48,9 @@ def recipe(function: Callable[..., Flow]) -> Callable[..., Flow]:
     def build(*args, **kwargs) -> Flow:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
+        for argument, value in bound.arguments.items():
+            if value is not None and argument in _CHECKS:
+                _CHECKS[argument](value, argument)
         flow = function(*bound.args, **bound.kwargs)
         flow.remember_recipe(function.__name__, dict(bound.arguments))
         return flow

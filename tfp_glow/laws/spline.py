@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from tfp_glow.core.checks import check_number, check_positive_int
+
 __all__ = ["RationalQuadraticSpline"]
 
 # log(e - 1): softplus of it is 1, the slope of the identity.
@@ -43,10 +45,10 @@ class RationalQuadraticSpline:
     least: float = 1e-3
 
     def __post_init__(self):
+        check_positive_int(self.bins, "bins")
         if self.bins < 2:
             raise ValueError(f"bins must be at least 2. Received: {self.bins}.")
-        if not self.bound > 0:
-            raise ValueError(f"bound must be above 0. Received: {self.bound}.")
+        check_number(self.bound, "bound", above=0)
         if not 0 < self.least * self.bins < 1:
             raise ValueError(
                 f"least must lie between 0 and 1 / bins = {1 / self.bins}. Received: {self.least}."

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
 from tfp_glow.networks.conv import ActNormConv2D, ZeroConv2D
 from tfp_glow.networks.conv_network import ConvNetwork
 
@@ -60,6 +60,8 @@ class GlowNetwork(ConvNetwork):
     ):
         check_positive_int(outputs, "outputs")
         check_positive_int(hidden_channels, "hidden_channels")
+        check_sizes(inputs, "inputs")
+        check_seed(seed)
         first, second, third = np.random.SeedSequence(seed).generate_state(3).tolist()
         super().__init__(
             hidden_channels=hidden_channels,

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.checks import check_choice, check_positive_int
+from tfp_glow.core.checks import check_choice, check_number, check_positive_int
 from tfp_glow.core.state import Stateful
 from tfp_glow.networks.lowering import convolve
 
@@ -31,8 +31,7 @@ class _Lipschitz(keras.layers.Layer, Stateful):
 
     def __init__(self, coefficient: float, seed: int | None, **kwargs):
         super().__init__(**kwargs)
-        if not 0 < coefficient < 1:
-            raise ValueError(f"coefficient must lie between 0 and 1. Received: {coefficient}.")
+        check_number(coefficient, "coefficient", above=0, below=1)
         self.coefficient = coefficient
         self.seed = seed
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.networks.configured import ConfiguredLayer
 
@@ -95,6 +95,7 @@ class MADE(ConfiguredLayer):
         size = check_positive_int(inputs if isinstance(inputs, int) else inputs[0], "inputs")
         parameters = 2 if outputs is None else _parameters_of_each(outputs, size)
         _check_hidden(hidden_units, residual)
+        check_seed(seed)
         self.activation = keras.activations.get(activation)
         self._residual = residual
         *seeds, order_seed = (
@@ -158,10 +159,7 @@ def _parameters_of_each(outputs: int, size: int) -> int:
 
 
 def _check_hidden(hidden_units: Sequence[int], residual: bool) -> None:
-    if not hidden_units:
-        raise ValueError("hidden_units must hold at least one size. Received: ().")
-    for index, units in enumerate(hidden_units):
-        check_positive_int(units, f"hidden_units[{index}]")
+    check_sizes(hidden_units, "hidden_units")
     if residual and len(set(hidden_units)) > 1:
         raise ValueError(
             f"hidden_units must all be equal with residual=True. Received: {tuple(hidden_units)}."

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.networks.configured import ConfiguredLayer
 
@@ -55,8 +55,9 @@ class MLP(ConfiguredLayer):
     ):
         super().__init__(dtype=dtype, name=name)
         check_positive_int(outputs, "outputs")
-        for index, units in enumerate(hidden_units):
-            check_positive_int(units, f"hidden_units[{index}]")
+        check_sizes(hidden_units, "hidden_units")
+        check_sizes(inputs, "inputs")
+        check_seed(seed)
         seeds = np.random.SeedSequence(seed).generate_state(len(hidden_units)).tolist()
         self.hidden = [
             keras.layers.Dense(

@@ -7,22 +7,23 @@ import tensorflow as tf
 __all__ = ["differentiated_once", "once_differentiable"]
 
 
-def once_differentiable(values, who: str):
+def once_differentiable(values, who: str, given=()):
     """The same tensors, in any structure, whose gradient raises NotImplementedError.
 
     Args:
-      values: Gradients that a custom gradient computes from constants alone.
+      values: Gradients that a custom gradient computes from constants.
       who: What has first derivatives alone, for the error.
+      given: Tensors that the gradients depend on, though they were computed from constants.
     """
 
     @tf.custom_gradient
-    def identity(value):
+    def identity(value, *given):
         def gradient(_):
             raise NotImplementedError(f"{who} has first derivatives alone.")
 
         return tf.identity(value), gradient
 
-    return _mapped(identity, values)
+    return _mapped(lambda value: identity(value, *given), values)
 
 
 def differentiated_once(values, who: str):
@@ -30,7 +31,10 @@ def differentiated_once(values, who: str):
 
     @tf.custom_gradient
     def identity(value):
-        return tf.identity(value), lambda upstream: once_differentiable(upstream, who)
+        def gradient(upstream):
+            return once_differentiable(upstream, who, given=[value])
+
+        return tf.identity(value), gradient
 
     return _mapped(identity, values)
 

@@ -72,9 +72,9 @@ def test_sylvester_in_one_direction_is_planar():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: tgb.Planar(0), "size must be at least 1"),
-        (lambda: tgb.Radial(-1), "size must be at least 1"),
-        (lambda: tgb.Sylvester(2, directions=3), "directions must be at most size = 2"),
+        (lambda: tgb.Planar(0), "channels must be at least 1"),
+        (lambda: tgb.Radial(-1), "channels must be at least 1"),
+        (lambda: tgb.Sylvester(2, directions=3), "directions must be at most channels = 2"),
         (lambda: tgb.Sylvester(2, basis="qr"), "basis must be one of"),
         (lambda: tgb.Planar(2).inverse(tf.zeros([1, 3])), "2 channels"),
     ],

@@ -27,7 +27,7 @@ _NAMESPACES = {
     "tfp.distributions": vars(tfp.distributions),
 }
 # Arguments of version 0.1.0, in files that it saved, and what has taken their place.
-_OLD_NAMES = {"coupling": "law", "validate_args": None}
+_OLD_NAMES = {"coupling": "law", "size": "channels", "validate_args": None}
 _SCALARS = (type(None), bool, int, float, str)
 
 

@@ -25,7 +25,7 @@ class Planar(AmortizedBijector):
     precision, with derivatives by the implicit function theorem.
 
     Args:
-      size: Size of the last dimension.
+      channels: Size of the last dimension.
       network: A network, or a factory of one, from the condition to the parameters; see
         `AmortizedBijector`.
       condition_shape: Event shape `(k,)` of the condition, or None for no condition.
@@ -33,11 +33,11 @@ class Planar(AmortizedBijector):
       dtype: dtype of the parameters and of the values.
       name: Name of the bijector.
 
-    Shapes: `[..., size]` both ways, the log-det `[...]`.
+    Shapes: `[..., channels]` both ways, the log-det `[...]`.
 
     Raises:
-      ValueError, TypeError: If only one of `network` and `condition_shape` is given, `size` is
-        no positive int, or a value has another size.
+      ValueError, TypeError: If only one of `network` and `condition_shape` is given, `channels` is
+        no positive int, or a value has other channels.
 
     Example:
 
@@ -51,7 +51,7 @@ class Planar(AmortizedBijector):
 
     def __init__(
         self,
-        size: int,
+        channels: int,
         *,
         network: Callable | None = None,
         condition_shape: Iterable[int] | None = None,
@@ -59,11 +59,13 @@ class Planar(AmortizedBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_positive_int(size, "size")
+        check_positive_int(channels, "channels")
         super().__init__(network, condition_shape=condition_shape, dtype=dtype, name=name)
         generator = np.random.default_rng(seed)
-        self.w = self.add_variable(generator.standard_normal(size) / np.sqrt(size), name="w")
-        self.u = self.add_variable(0.1 * generator.standard_normal(size), name="u")
+        self.w = self.add_variable(
+            generator.standard_normal(channels) / np.sqrt(channels), name="w"
+        )
+        self.u = self.add_variable(0.1 * generator.standard_normal(channels), name="u")
         self.b = self.add_variable(np.zeros([]), name="b")
         self.amortize([self.w, self.u, self.b])
 

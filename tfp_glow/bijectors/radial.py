@@ -20,7 +20,7 @@ class Radial(AmortizedBijector):
     """Contracts or expands around a center.
 
         forward:  x = z + beta (z - c) / (alpha + r),  r = |z - c|
-                  log|det dx/dz| = (size - 1) log(1 + beta / (alpha + r))
+                  log|det dx/dz| = (channels - 1) log(1 + beta / (alpha + r))
                                    + log(1 + alpha beta / (alpha + r)^2)
         inverse:  z = c + (x - c) / (1 + beta / (alpha + r)),
                   r = (y - alpha - beta + sqrt((y - alpha - beta)^2 + 4 alpha y)) / 2,  y = |x - c|
@@ -29,7 +29,7 @@ class Radial(AmortizedBijector):
     invertible. It starts as the identity.
 
     Args:
-      size: Size of the last dimension.
+      channels: Size of the last dimension.
       network: A network, or a factory of one, from the condition to the parameters; see
         `AmortizedBijector`.
       condition_shape: Event shape `(k,)` of the condition, or None for no condition.
@@ -37,11 +37,11 @@ class Radial(AmortizedBijector):
       dtype: dtype of the parameters and of the values.
       name: Name of the bijector.
 
-    Shapes: `[..., size]` both ways, the log-det `[...]`.
+    Shapes: `[..., channels]` both ways, the log-det `[...]`.
 
     Raises:
-      ValueError, TypeError: If only one of `network` and `condition_shape` is given, `size` is
-        no positive int, or a value has another size.
+      ValueError, TypeError: If only one of `network` and `condition_shape` is given, `channels` is
+        no positive int, or a value has other channels.
 
     Example:
 
@@ -55,7 +55,7 @@ class Radial(AmortizedBijector):
 
     def __init__(
         self,
-        size: int,
+        channels: int,
         *,
         network: Callable | None = None,
         condition_shape: Iterable[int] | None = None,
@@ -63,9 +63,9 @@ class Radial(AmortizedBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_positive_int(size, "size")
+        check_positive_int(channels, "channels")
         super().__init__(network, condition_shape=condition_shape, dtype=dtype, name=name)
-        center = np.random.default_rng(seed).standard_normal(size)
+        center = np.random.default_rng(seed).standard_normal(channels)
         self.center = self.add_variable(center, name="center")
         self.a = self.add_variable(np.full([], _ONE), name="a")
         self.b = self.add_variable(np.full([], _ONE), name="b")
@@ -96,8 +96,10 @@ class Radial(AmortizedBijector):
 
     def _factor_and_log_det(self, radius, alpha, beta):
         pull = beta / (alpha + radius)
-        size = self.center.shape[0]
-        log_det = (size - 1) * tf.math.log1p(pull) + tf.math.log1p(pull * alpha / (alpha + radius))
+        channels = self.center.shape[0]
+        log_det = (channels - 1) * tf.math.log1p(pull) + tf.math.log1p(
+            pull * alpha / (alpha + radius)
+        )
         return 1.0 + pull, log_det
 
 

@@ -23,14 +23,14 @@ class Sylvester(AmortizedBijector):
                   log|det dx/dz| = sum_i log(1 + tanh'_i A_ii B_ii)
         inverse:  z = x - Q A tanh(B s + b)
 
-    with Q `[size, directions]` of orthonormal columns, A and B upper triangular and
+    with Q `[channels, directions]` of orthonormal columns, A and B upper triangular and
     A_ii B_ii > -1. s = Q^T z solves s + A tanh(B s + b) = Q^T x, from the last direction to the
     first one scalar equation each, whose root is found to the dtype's precision, with
     derivatives by the implicit function theorem. |A_ii| < 1 and |B_ii| < 1 are tanhs.
 
     Args:
-      size: Size of the last dimension.
-      directions: Number of columns of Q; `size` of them when omitted.
+      channels: Size of the last dimension.
+      directions: Number of columns of Q; as many as channels when omitted.
       basis: `"orthogonal"`, the Q of a learned matrix's QR decomposition, or `"householder"`, the
         first columns of a product of `reflections` learned reflections.
       reflections: Number of reflections.
@@ -41,11 +41,11 @@ class Sylvester(AmortizedBijector):
       dtype: dtype of the parameters and of the values.
       name: Name of the bijector.
 
-    Shapes: `[..., size]` both ways, the log-det `[...]`.
+    Shapes: `[..., channels]` both ways, the log-det `[...]`.
 
     Raises:
       ValueError, TypeError: If only one of `network` and `condition_shape` is given, a size is
-        no positive int, there are more directions than dimensions, or a value has another size.
+        no positive int, there are more directions than dimensions, or a value has other channels.
 
     Example:
 
@@ -59,7 +59,7 @@ class Sylvester(AmortizedBijector):
 
     def __init__(
         self,
-        size: int,
+        channels: int,
         *,
         directions: int | None = None,
         basis: Literal["orthogonal", "householder"] = "orthogonal",
@@ -70,16 +70,18 @@ class Sylvester(AmortizedBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_positive_int(size, "size")
+        check_positive_int(channels, "channels")
         check_positive_int(reflections, "reflections")
         check_choice(basis, ("orthogonal", "householder"), "basis")
-        columns = size if directions is None else check_positive_int(directions, "directions")
-        if columns > size:
-            raise ValueError(f"directions must be at most size = {size}. Received: {columns}.")
+        columns = channels if directions is None else check_positive_int(directions, "directions")
+        if columns > channels:
+            raise ValueError(
+                f"directions must be at most channels = {channels}. Received: {columns}."
+            )
         super().__init__(network, condition_shape=condition_shape, dtype=dtype, name=name)
-        self._size, self._columns, self._basis = size, columns, basis
+        self._channels, self._columns, self._basis = channels, columns, basis
         generator = np.random.default_rng(seed)
-        rows = (reflections, size) if basis == "householder" else (size, columns)
+        rows = (reflections, channels) if basis == "householder" else (channels, columns)
         self.directions = self.add_variable(generator.standard_normal(rows), name="directions")
         triangles = 0.1 * generator.standard_normal((2, columns, columns))
         self.a = self.add_variable(triangles[0], name="a")
@@ -88,14 +90,14 @@ class Sylvester(AmortizedBijector):
         self.amortize([self.directions, self.a, self.b, self.offset])
 
     def _forward_and_log_det(self, z, condition=None):
-        check_channels(z, self._size, self.name)
+        check_channels(z, self._channels, self.name)
         q, a, b, offset = self._matrices(condition)
         along = multiply_last(multiply_last(z, q), tf.linalg.matrix_transpose(b))
         tanh = tf.tanh(along + offset)
         return z + _push(q, a, tanh), _log_det(a, b, tanh)
 
     def _inverse_and_log_det(self, x, condition=None):
-        check_channels(x, self._size, self.name)
+        check_channels(x, self._channels, self.name)
         q, a, b, offset = self._matrices(condition)
         tanh = self._solve(multiply_last(x, q), a, b, offset)
         return x - _push(q, a, tanh), -_log_det(a, b, tanh)
@@ -119,7 +121,7 @@ class Sylvester(AmortizedBijector):
         a, b = _bounded_triangle(a), _bounded_triangle(b)
         if self._basis == "orthogonal":
             return tf.linalg.qr(directions).q, a, b, offset
-        q = tf.eye(self._size, self._columns, dtype=self.dtype)
+        q = tf.eye(self._channels, self._columns, dtype=self.dtype)
         for v in tf.unstack(directions, axis=-2):
             along = tf.reduce_sum(q * v[..., tf.newaxis], -2)
             length = tf.reduce_sum(v**2, -1)[..., tf.newaxis, tf.newaxis]

@@ -227,16 +227,6 @@ REGISTRY: dict[str, Entry] = {
     "MaskedAutoregressive-condition": Entry(
         tgb.MaskedAutoregressive, lambda d: autoregressive(d, condition_shape=(3,)), (4,), features
     ),
-    "MaskedAutoregressive-factory": Entry(
-        tgb.MaskedAutoregressive,
-        lambda d: tgb.MaskedAutoregressive(
-            functools.partial(MADE, hidden_units=(8,), activation="tanh", seed=0, dtype=d),
-            law="spline",
-            event_shape=3,
-            dtype=d,
-        ),
-        (3,),
-    ),
     "MaskedAutoregressive-spline": Entry(
         tgb.MaskedAutoregressive, lambda d: autoregressive(d, law="spline"), (4,)
     ),
@@ -249,9 +239,6 @@ REGISTRY: dict[str, Entry] = {
         tgb.Planar, lambda d: tgb.Planar(3, seed=0, dtype=d, **amortized(d)), (3,), features
     ),
     "Radial": Entry(tgb.Radial, lambda d: tgb.Radial(3, seed=0, dtype=d), (3,)),
-    "Radial-condition": Entry(
-        tgb.Radial, lambda d: tgb.Radial(3, seed=0, dtype=d, **amortized(d)), (3,), features
-    ),
     "Recompute": Entry(tgb.Recompute, lambda d: tgb.Recompute(vector_step(d)), (4,)),
     "Recompute-condition": Entry(
         tgb.Recompute,

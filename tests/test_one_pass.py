@@ -135,3 +135,18 @@ def test_another_condition_gives_another_log_det():
     two = b.inverse_log_det_jacobian(x, condition=second)
     np.testing.assert_allclose(two, b.inverse_and_log_det(x, second)[1])
     assert not np.allclose(one, two)
+
+
+def test_a_stock_solver_runs_once_in_our_flows_too():
+    calls = []
+
+    def velocity(time, x):
+        calls.append(time)
+        return -x
+
+    stock = tfb.FFJORD(velocity, ode_solve_fn=tfp.math.ode.DormandPrince(atol=1e-2).solve)
+    base, x = tg.standard_normal(2), normal([3, 2], "float32")
+    tfd.TransformedDistribution(base, stock).log_prob(x)
+    alone = len(calls)
+    tg.Flow(base, stock).log_prob(tf.identity(x))
+    assert len(calls) == 2 * alone

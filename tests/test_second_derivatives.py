@@ -44,15 +44,13 @@ def test_hessian_vector_products_equal_differences_of_gradients(name, direction)
             loss = tf.reduce_sum(tf.sin(output)) + tf.reduce_sum(log_det)
         return tape.gradient(loss, value)
 
-    @tf.function
     def product(value):
         with tf.GradientTape() as tape:
             tape.watch(value)
             slope = tf.reduce_sum(gradient(value) * along)
         return tape.gradient(slope, value, unconnected_gradients="zero")
 
-    traced = tf.function(gradient)
-    rise = traced(start + STEP * along) - traced(start - STEP * along)
+    rise = gradient(start + STEP * along) - gradient(start - STEP * along)
     tolerance = max(1e-5, 100 * entry.tolerance)
     np.testing.assert_allclose(product(start), rise / (2 * STEP), rtol=1e-4, atol=tolerance)
 

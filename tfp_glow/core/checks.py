@@ -113,8 +113,10 @@ def event_dimensions(
     if event_shape is None:
         ndims = 1 if event_ndims is None else check_positive_int(event_ndims, "event_ndims")
         return ndims, None
-    is_size = isinstance(event_shape, numbers.Integral)
-    shape = check_sizes((event_shape,) if is_size else event_shape, "event_shape")
+    if isinstance(event_shape, numbers.Integral):
+        shape = (check_positive_int(event_shape, "event_shape"),)
+    else:
+        shape = check_sizes(event_shape, "event_shape")
     if event_ndims not in (None, len(shape)):
         raise ValueError(
             f"event_ndims must be {len(shape)}, the rank of event_shape={event_shape}. "
@@ -127,5 +129,5 @@ def _between(above: float, below: float) -> str:
     if math.isinf(above) and math.isinf(below):
         return "must be finite"
     if math.isinf(below):
-        return f"must be finite and above {above}"
+        return f"must be above {above} and finite"
     return f"must lie between {above} and {below}"

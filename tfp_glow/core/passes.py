@@ -101,8 +101,8 @@ class _Forward(Pass):
         return bijector._forward_and_log_det(value, condition)
 
     def _two(self, bijector, value, event_ndims, kwargs):
-        log_det = bijector.forward_log_det_jacobian(value, event_ndims, **kwargs)
-        return bijector.forward(value, **kwargs), log_det
+        transformed = bijector.forward(value, **kwargs)  # Alive until its log-det has been read.
+        return transformed, bijector.forward_log_det_jacobian(value, event_ndims, **kwargs)
 
 
 class _Inverse(Pass):
@@ -125,8 +125,8 @@ class _Inverse(Pass):
         return bijector._inverse_and_log_det(value, condition)
 
     def _two(self, bijector, value, event_ndims, kwargs):
-        log_det = bijector.inverse_log_det_jacobian(value, event_ndims, **kwargs)
-        return bijector.inverse(value, **kwargs), log_det
+        transformed = bijector.inverse(value, **kwargs)
+        return transformed, bijector.inverse_log_det_jacobian(value, event_ndims, **kwargs)
 
 
 FORWARD, INVERSE = _Forward(), _Inverse()

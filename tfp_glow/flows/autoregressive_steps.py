@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from tfp_glow.bijectors import ActNorm, Chain, FlowBijector, MaskedAutoregressive
-from tfp_glow.core.checks import check_choice, check_positive_int
+from tfp_glow.core.checks import check_choice
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
     EventShape,
@@ -41,7 +41,6 @@ def autoregressive_flow(
     network_dtype: str | None,
 ) -> Flow:
     """Steps of ActNorm and of what `wrap` makes of a masked autoregressive flow."""
-    check_positive_int(steps, "steps")
     check_choice(order, ("reverse", "random"), "order")
     size, seeds = event_size(event_shape), seeds_from(seed)
     condition_size = condition_size_of(condition_size, num_classes)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tfp_glow.bijectors import ActNorm, ContinuousFlow
-from tfp_glow.core.checks import check_positive_int
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
     EventShape,
@@ -71,7 +70,6 @@ def ffjord(
       Grathwohl, Chen, Bettencourt, Sutskever and Duvenaud, "FFJORD: Free-form Continuous Dynamics
       for Scalable Reversible Generative Models", arXiv:1810.01367.
     """
-    check_positive_int(steps, "steps")
     size, seeds = event_size(event_shape), seeds_from(seed)
     conditions = condition_size_of(condition_size, num_classes)
     trace = trace or ("exact" if size <= 16 else "hutchinson")

@@ -18,7 +18,7 @@ from tfp_glow.bijectors import (
     Squeeze,
 )
 from tfp_glow.bijectors.multiscale import factored_channels
-from tfp_glow.core.checks import check_choice, check_positive_int
+from tfp_glow.core.checks import check_choice
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flows.ingredients import check_image, condition_size_of, seeds_from
 from tfp_glow.flows.recipe import recipe
@@ -91,8 +91,6 @@ def glow(
       arXiv:1807.03039.
     """
     _check_arguments(image_shape, levels, num_classes, prior)
-    check_positive_int(steps, "steps")
-    check_positive_int(hidden_channels, "hidden_channels")
     get_law(law)
     condition_size_of(condition_size, num_classes)
     seeds = seeds_from(seed)
@@ -143,7 +141,6 @@ def _split_prior(shape, kept, network_dtype, dtype) -> FlowBijector:
 
 
 def _check_arguments(image_shape, levels, num_classes, prior) -> None:
-    check_positive_int(levels, "levels")
     check_choice(prior, ("learned", "standard"), "prior")
     check_image(image_shape, levels=levels, halvings=levels, argument="image_shape")
     if num_classes is not None and prior != "learned":

@@ -9,7 +9,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import Coupling, DiagonalScaling
-from tfp_glow.core.checks import check_positive_int
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
     EventShape,
@@ -68,7 +67,6 @@ def nice(
       Dinh, Krueger and Bengio, "NICE: Non-linear Independent Components Estimation",
       arXiv:1410.8516.
     """
-    check_positive_int(couplings, "couplings")
     size, seeds = event_size(event_shape), seeds_from(seed)
     condition_size = condition_size_of(condition_size, num_classes)
 

@@ -16,7 +16,6 @@ from tfp_glow.bijectors import (
     Repeat,
     Squeeze,
 )
-from tfp_glow.core.checks import check_positive_int
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flows.ingredients import (
     EventShape,
@@ -109,7 +108,6 @@ def realnvp(
             dtype=dtype,
             name="realnvp",
         )
-    check_positive_int(levels, "levels")
     check_image(event_shape, levels=levels, halvings=levels - 1)
     image_blocks, shape = [], tuple(event_shape)
     for level in range(levels):

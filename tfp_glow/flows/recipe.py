@@ -26,7 +26,7 @@ _SIZES = (
 )
 _SWITCHES = ("exact", "memory_saving", "residual", "reversible", "unroll")
 _SHARE = functools.partial(check_number, above=0, below=1)
-# Arguments that mean the same to every recipe; None, where a recipe takes it, is left to it.
+# Arguments that mean the same to every recipe; None, where its annotation has it, is left to it.
 _CHECKS: dict[str, Callable] = {
     **dict.fromkeys(_SIZES, check_positive_int),
     **dict.fromkeys(_SWITCHES, check_bool),
@@ -49,7 +49,8 @@ def recipe(function: Callable[..., Flow]) -> Callable[..., Flow]:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         for argument, value in bound.arguments.items():
-            if value is not None and argument in _CHECKS:
+            optional = "None" in str(signature.parameters[argument].annotation)
+            if argument in _CHECKS and not (value is None and optional):
                 _CHECKS[argument](value, argument)
         flow = function(*bound.args, **bound.kwargs)
         flow.remember_recipe(function.__name__, dict(bound.arguments))

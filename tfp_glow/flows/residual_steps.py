@@ -16,7 +16,6 @@ from tfp_glow.bijectors import (
     ResidualBlock,
     Squeeze,
 )
-from tfp_glow.core.checks import check_positive_int
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flows.ingredients import EventShape, check_image, event_size, vector_flow
 from tfp_glow.networks import LipschitzConvNetwork, LipschitzMLP
@@ -58,7 +57,6 @@ class ResidualSteps:
             return vector_flow(
                 event_shape, [repeat], num_classes=num_classes, dtype=self.dtype, name=name
             )
-        check_positive_int(levels, "levels")
         check_image(event_shape, levels=levels, halvings=levels)
         first = [] if alpha is None else [Logit(alpha, low=-0.5, high=0.5, dtype=self.dtype)]
         blocks, shape = [], tuple(event_shape)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import keras
 import matplotlib.image
@@ -32,6 +33,8 @@ pytestmark = pytest.mark.slow
 
 BATCHES = 3
 TINY = ("--levels", 1, "--steps", 1, "--hidden-channels", 4, "--batch-size", 32, "--num-bits", 5)
+UNITS = ("--hidden-units", 8, "--hidden-units", 8)
+VECTORS = ("--flow", "maf", "--steps", 1, *UNITS, "--batch-size", 32, "--num-bits", 5)
 PICTURES = ("curves.png", "samples.png", "reconstructions.png", "interpolation.png")
 
 
@@ -319,7 +322,8 @@ def dies(monkeypatch):
 
 
 def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, dies):
-    options, deaths = (*TINY, "--conditional", "--flip"), (BATCHES - 1, BATCHES + 2)
+    deaths = (BATCHES - 1, BATCHES + 2)
+    options = (*VECTORS, "--conditional", "--flip")
     command = ("train", "--data", data, *options, "--epochs", 3, "--output")
     assert invoke(*command, tmp_path / "whole").exit_code == 0
     for index, step in enumerate(deaths):
@@ -573,6 +577,22 @@ def test_version():
     assert invoke("--version").stdout == f"tfp-glow {tg.__version__}\n"
 
 
+def test_ctrl_c_is_not_lost_in_a_destructor():
+    """Python prints what a destructor raises, and goes on."""
+
+    class Pressed(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            weakref.finalize(Pressed(), signal.raise_signal, signal.SIGINT)
+
+    model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    ones = np.ones([8, 1])
+    with callbacks.CtrlC() as ctrl_c, pytest.raises(KeyboardInterrupt):
+        model.fit(ones, ones, batch_size=1, verbose=0, callbacks=[Pressed(), ctrl_c])
+    assert int(model.optimizer.iterations) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_ctrl_c(data, tmp_path):
     folder = tmp_path / "run"
     code = "from tfp_glow.app.cli import main; main()"
@@ -612,10 +632,8 @@ def test_every_flow_can_be_chosen(flow):
 
 
 def test_a_vector_flow_trains_on_images(data, tmp_path):
-    options = ("--flow", "maf", "--steps", 1, "--hidden-units", 8, "--hidden-units", 8)
     folder = tmp_path / "maf"
-    shared = ("--epochs", 1, "--batch-size", 32, "--num-bits", 5, "--output", folder)
-    result = invoke("train", "--data", data, *options, *shared)
+    result = invoke("train", "--data", data, *VECTORS, "--epochs", 1, "--output", folder)
     assert result.exit_code == 0, result.output
     assert "bits/dim" in result.output
     assert json.loads((folder / "config.json").read_text())["settings"]["hidden_units"] == [8, 8]

@@ -66,6 +66,21 @@ def test_the_condition_has_the_closed_forms_gradient():
 
 
 @pytest.mark.slow
+def test_the_gradient_of_a_density_compiles():
+    flow = flows.ffjord(2, hidden_units=(4,), seed=0)
+
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(flow.log_prob(x))
+        return tape.gradient(loss, flow.trainable_variables)
+
+    x = normal((3, 2), "float32")
+    compiled = tf.function(gradient, jit_compile=True)(x)
+    for one, other in zip(compiled, gradient(x), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.slow
 def test_values_are_those_of_tfp(network):
     ours = tgb.ContinuousFlow(network, tolerance=1e-9, dtype="float64")
     theirs = tfp.bijectors.FFJORD(

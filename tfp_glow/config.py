@@ -28,6 +28,8 @@ _NAMESPACES = {
 }
 # Arguments of version 0.1.0, in files that it saved, and what has taken their place.
 _OLD_NAMES = {"coupling": "law", "size": "channels", "validate_args": None}
+# What its recipes meant, where its files have no such argument.
+_OLD_DEFAULTS = {"law": "affine_exp", "degrees_from": 0}
 _SCALARS = (type(None), bool, int, float, str)
 
 
@@ -75,11 +77,13 @@ def from_config(config):
         return np.asarray(config["array"], config["dtype"])
     if "keras" in config:
         return _built_keras_layer(config["keras"])
+    arguments = {name: from_config(value) for name, value in config["arguments"].items()}
     if "recipe" in config:
         build = _known(flows.RECIPES, config["recipe"], "recipe")
-    else:
-        build = _constructor_named(config["class"])
-    arguments = {name: from_config(value) for name, value in config["arguments"].items()}
+        accepted = inspect.signature(build).parameters
+        absent = {name: value for name, value in _OLD_DEFAULTS.items() if name in accepted}
+        return build(**{**absent, **_renamed(arguments, accepted)})
+    build = _constructor_named(config["class"])
     return build(**_renamed(arguments, inspect.signature(build).parameters))
 
 

@@ -4,11 +4,46 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
+import threading
 
 import keras
 import tensorflow as tf
 
-__all__ = ["SaveEachEpoch", "TensorBoardScalars"]
+__all__ = ["CtrlC", "SaveEachEpoch", "TensorBoardScalars"]
+
+
+class CtrlC(keras.callbacks.Callback):
+    """Ends training by KeyboardInterrupt after the batch in which Ctrl-C is pressed.
+
+    Without it the exception is raised wherever Python is at the time, and lost where that is
+    a destructor or a function that C++ calls. A second Ctrl-C is raised at once. In other
+    threads than the main one, which get no signals, it does nothing.
+
+    Example:
+
+        with CtrlC() as ctrl_c:
+            model.fit(images, epochs=9, callbacks=[ctrl_c])
+    """
+
+    def __enter__(self) -> CtrlC:
+        self._pressed = False
+        self._in_main_thread = threading.current_thread() is threading.main_thread()
+        if self._in_main_thread:
+            self._usual = signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(self, *_):
+        if self._in_main_thread:
+            signal.signal(signal.SIGINT, self._usual)
+
+    def _press(self, number, frame):
+        self._pressed = True
+        signal.signal(signal.SIGINT, self._usual)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._pressed:
+            raise KeyboardInterrupt
 
 
 class SaveEachEpoch(keras.callbacks.Callback):

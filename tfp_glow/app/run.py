@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_glow
-from tfp_glow.app.callbacks import SaveEachEpoch, TensorBoardScalars
+from tfp_glow.app.callbacks import CtrlC, SaveEachEpoch, TensorBoardScalars
 from tfp_glow.app.errors import UserError, blames_input
 from tfp_glow.app.generation import mean_bits_per_dim
 from tfp_glow.app.history import keep_epochs
@@ -187,16 +187,17 @@ class Run:
             TensorBoardScalars(self.folder / "tensorboard"),
             SaveEachEpoch(self.model_file),
         ]
-        model.fit(
-            data.epochs(done, self.settings.epochs),
-            validation_data=data.validation,
-            initial_epoch=done,
-            epochs=self.settings.epochs,
-            steps_per_epoch=batches,
-            callbacks=callbacks,
-            shuffle=False,  # The data set shuffles itself, and Keras warns about True.
-            verbose=verbose,
-        )
+        with CtrlC() as ctrl_c:
+            model.fit(
+                data.epochs(done, self.settings.epochs),
+                validation_data=data.validation,
+                initial_epoch=done,
+                epochs=self.settings.epochs,
+                steps_per_epoch=batches,
+                callbacks=[*callbacks, ctrl_c],
+                shuffle=False,  # The data set shuffles itself, and Keras warns about True.
+                verbose=verbose,
+            )
 
     def _write_config(self) -> None:
         versions = {module.__name__: module.__version__ for module in (tfp_glow, tf, tfp, keras)}

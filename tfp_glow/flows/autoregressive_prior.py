@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
+
+import tensorflow as tf
 
 from tfp_glow.bijectors import Chain, MaskedAutoregressive
 from tfp_glow.flow import Flow
 from tfp_glow.flows.recipe import recipe
+from tfp_glow.laws import AffineSoftsign
 from tfp_glow.networks import MADE
 
 __all__ = ["autoregressive_prior"]
@@ -18,6 +22,8 @@ def autoregressive_prior(
     *,
     hidden_units: Sequence[int] = (512,),
     residual: bool = False,
+    law: Literal["affine_softsign", "affine_exp"] = "affine_softsign",
+    degrees_from: Literal[0, 1] | None = None,
     seed: int | None = None,
 ) -> Flow:
     """A flow whose latents no longer are independent: an autoregressive prior p(z).
@@ -33,6 +39,9 @@ def autoregressive_prior(
         shared.
       hidden_units: Size of each hidden layer of the masked network.
       residual: Whether its hidden layers are residual blocks.
+      law: What is done to each latent; see `Coupling`. `"affine_softsign"` is bounded by e^2 here,
+        `"affine_exp"`, that of version 0.1.0, by e^5.
+      degrees_from: Lowest degree of its hidden units; see `MADE`.
       seed: Seed of its initial weights.
 
     Returns:
@@ -55,6 +64,16 @@ def autoregressive_prior(
     if latents.rank != 1:
         raise ValueError(f"flow must have flat latents. Received: latents of shape {latents}.")
     dtype = flow.dtype.name
-    network = MADE(latents[0], hidden_units=hidden_units, residual=residual, seed=seed, dtype=dtype)
-    prior = MaskedAutoregressive(network, dtype=dtype)
+    network = MADE(
+        latents[0],
+        hidden_units=hidden_units,
+        residual=residual,
+        degrees_from=degrees_from,
+        seed=seed,
+        dtype=dtype,
+    )
+    for weights in network.last.variables:
+        weights.assign(tf.zeros_like(weights))
+    law = AffineSoftsign(bound=2.0) if law == "affine_softsign" else law
+    prior = MaskedAutoregressive(network, law=law, dtype=dtype)
     return Flow(flow.distribution, Chain([flow.bijector, prior]), name="autoregressive_prior")

@@ -18,8 +18,9 @@ from tfp_glow.flows.ingredients import (
 )
 from tfp_glow.networks import MADE
 
-__all__ = ["Order", "autoregressive_flow"]
+__all__ = ["AutoregressiveLaw", "Order", "autoregressive_flow"]
 
+AutoregressiveLaw = Literal["affine_softsign", "affine", "affine_exp", "additive", "spline"]
 Order = Literal["reverse", "random"]
 
 
@@ -34,6 +35,7 @@ def autoregressive_flow(
     order: Order,
     law: str,
     activation: str,
+    degrees_from: int | None,
     condition_size: int | None,
     num_classes: int | None,
     seed: int | None,
@@ -52,6 +54,7 @@ def autoregressive_flow(
             residual=residual,
             order=_order_of(index, order),
             activation=activation,
+            degrees_from=degrees_from,
             seed=next(seeds),
             dtype=network_dtype or dtype,
         )

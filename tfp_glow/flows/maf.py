@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tfp_glow.flow import Flow
-from tfp_glow.flows.autoregressive_steps import Order, autoregressive_flow
+from tfp_glow.flows.autoregressive_steps import AutoregressiveLaw, Order, autoregressive_flow
 from tfp_glow.flows.ingredients import EventShape
 from tfp_glow.flows.recipe import recipe
 
@@ -21,8 +21,9 @@ def maf(
     hidden_units: Sequence[int] = (64, 64),
     residual: bool = False,
     order: Order = "reverse",
-    law: Literal["affine", "affine_exp", "additive", "spline"] = "affine",
+    law: AutoregressiveLaw = "affine_softsign",
     activation: str = "relu",
+    degrees_from: Literal[0, 1] | None = None,
     condition_size: int | None = None,
     num_classes: int | None = None,
     seed: int | None = None,
@@ -43,6 +44,7 @@ def maf(
       order: Of the values in further steps, `"reverse"` in turn or `"random"`.
       law: What is done to each value; see `Coupling`.
       activation: A Keras activation of the networks.
+      degrees_from: Lowest degree of the networks' hidden units; see `MADE`.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       seed: Seed of all initial weights and random orders.
@@ -74,6 +76,7 @@ def maf(
         order=order,
         law=law,
         activation=activation,
+        degrees_from=degrees_from,
         condition_size=condition_size,
         num_classes=num_classes,
         seed=seed,

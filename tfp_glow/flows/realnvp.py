@@ -46,7 +46,7 @@ def realnvp(
     levels: int = 2,
     hidden_channels: int = 32,
     blocks: int = 2,
-    law: Literal["affine_exp", "affine", "additive"] = "affine_exp",
+    law: Literal["affine_softsign", "affine_exp", "affine", "additive"] = "affine_softsign",
     condition_size: int | None = None,
     num_classes: int | None = None,
     reversible: bool = False,

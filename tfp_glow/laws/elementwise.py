@@ -26,6 +26,7 @@ __all__ = [
     "Additive",
     "AffineExp",
     "AffineSigmoid",
+    "AffineSoftsign",
     "FromBijector",
     "Law",
     "Multiplicative",
@@ -100,6 +101,20 @@ class AffineExp(_Affine):
 
 
 @dataclass(frozen=True)
+class AffineSoftsign(_Affine):
+    """z = (x + shift) * exp(log_scale) with log_scale = bound * s / (bound + |s|).
+
+    It comes to its bound slowly, so that no s is lost to learning, and scales by e at most: ten
+    in a row leave an outlier of ten standard deviations a density that float32 holds.
+    """
+
+    bound: float = 1.0
+
+    def _log_scale(self, s):
+        return self.bound * s / (self.bound + tf.abs(s))
+
+
+@dataclass(frozen=True)
 class Multiplicative:
     """z = x * exp(log_scale) with log_scale = bound * tanh(s / bound)."""
 
@@ -142,6 +157,7 @@ _LAWS = {
     "multiplicative": Multiplicative,
     "affine": AffineSigmoid,
     "affine_exp": AffineExp,
+    "affine_softsign": AffineSoftsign,
     "spline": RationalQuadraticSpline,
 }
 

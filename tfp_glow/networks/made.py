@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.networks.configured import ConfiguredLayer
+from tfp_glow.networks.initial import uniform
 
 __all__ = ["MADE"]
 
@@ -19,16 +20,18 @@ __all__ = ["MADE"]
 class MaskedDense(keras.layers.Layer):
     """A dense layer without the connections that a mask `[inputs, outputs]` leaves out."""
 
-    def __init__(self, mask: np.ndarray, kernel_initializer, **kwargs):
+    def __init__(self, mask: np.ndarray, seeds: Sequence[int], **kwargs):
         super().__init__(**kwargs)
-        self._mask = mask
-        self._kernel_initializer = kernel_initializer
+        self._mask, self._seeds = mask, seeds
 
     def build(self, input_shape) -> None:
-        self.kernel = self.add_weight(
-            shape=self._mask.shape, initializer=self._kernel_initializer, name="kernel"
+        inputs, outputs = self._mask.shape
+        self.kernel, self.bias = (
+            self.add_weight(shape=shape, initializer=uniform(inputs, seed), name=name)
+            for shape, seed, name in zip(
+                ([inputs, outputs], [outputs]), self._seeds, ("kernel", "bias"), strict=True
+            )
         )
-        self.bias = self.add_weight(shape=self._mask.shape[1:], initializer="zeros", name="bias")
 
     def call(self, x):
         mask = tf.constant(self._mask, x.dtype)
@@ -41,8 +44,9 @@ class MADE(ConfiguredLayer):
 
     With degrees m of the units, a connection from a unit of degree m to one of degree n is
     left out unless m <= n, or m < n where it goes into an output. Inputs and outputs have the
-    degrees 1 .. inputs, in the order asked for; a hidden layer's go through 0 .. inputs - 1 in
-    turn. Units of degree 0 read the condition alone, and give it to the first output.
+    degrees 1 .. inputs, in the order asked for; a hidden layer's go through those from
+    `degrees_from` to inputs - 1 in turn. Units of degree 0 read the condition alone, and give it
+    to the first output.
 
     Args:
       inputs: Number of inputs, or a shape `(size,)`.
@@ -56,12 +60,14 @@ class MADE(ConfiguredLayer):
       activation: A Keras activation.
       condition_size: Size of the condition vector, which every hidden unit of the first
         layer reads, or None.
+      degrees_from: The hidden units' lowest degree; when omitted 0 with a condition, and 1
+        without one, where units of degree 0 would be constant. It was 0 in version 0.1.0.
       seed: Seed of the initial weights and of a random order.
       dtype: Keras dtype or policy.
       name: Name of the layer.
 
     Call with `[..., size]`, or with the list of that and a condition `[..., condition_size]`
-    whose leading dimensions broadcast. Returns `[..., outputs]`, at first zeros.
+    whose leading dimensions broadcast. Returns `[..., outputs]`.
 
     Raises:
       ValueError, TypeError: If a size is no positive int, the order is none of the inputs,
@@ -87,6 +93,7 @@ class MADE(ConfiguredLayer):
         order: Literal["forward", "reverse", "random"] | Sequence[int] = "forward",
         activation: str = "relu",
         condition_size: int | None = None,
+        degrees_from: Literal[0, 1] | None = None,
         seed: int | None = None,
         dtype: str = "float32",
         name: str | None = None,
@@ -98,31 +105,34 @@ class MADE(ConfiguredLayer):
         check_seed(seed)
         self.activation = keras.activations.get(activation)
         self._residual = residual
-        *seeds, order_seed = (
-            np.random.SeedSequence(seed).generate_state(2 * len(hidden_units) + 2).tolist()
-        )
+        layers = 2 * len(hidden_units) + 1
+        seeds = np.random.SeedSequence(seed).generate_state(2 * layers + 1).tolist()
+        # Of the order's random draw from the first version on, the place in the sequence.
+        order_seed = seeds.pop(layers)
         degrees = 1 + _places(order, size, order_seed)
-        self._build_layers(degrees, hidden_units, parameters, condition_size, seeds)
+        lowest = _lowest_degree(degrees_from, size, condition_size)
+        self._build_layers(degrees, lowest, hidden_units, parameters, condition_size, seeds)
         self.built = True
 
-    def _build_layers(self, degrees, hidden_units, parameters, condition_size, seeds) -> None:
-        inputs, layers = degrees, []
+    def _build_layers(
+        self, degrees, lowest, hidden_units, parameters, condition_size, seeds
+    ) -> None:
+        inputs, self.hidden = degrees, []
+        seeds = zip(seeds[::2], seeds[1::2], strict=True)
         repeats = [1, *[2 if self._residual else 1] * (len(hidden_units) - 1)]
         for units, repeat in zip(hidden_units, repeats, strict=True):
             for _ in range(repeat):
-                hidden = np.arange(units) % degrees.size
-                layers.append(self._dense(inputs[:, None] <= hidden, seeds[len(layers)]))
+                hidden = lowest + np.arange(units) % (degrees.size - lowest)
+                self.hidden.append(self._dense(inputs[:, None] <= hidden, next(seeds)))
                 inputs = hidden
-        self.hidden = layers
-        self.last = self._dense(np.tile(inputs[:, None] < degrees, parameters), None)
+        self.last = self._dense(np.tile(inputs[:, None] < degrees, parameters), next(seeds))
         self.embed = None
         if condition_size is not None:
-            self.embed = self._dense(np.ones([condition_size, hidden_units[0]]), seeds[-1])
+            self.embed = self._dense(np.ones([condition_size, hidden_units[0]]), next(seeds))
 
-    def _dense(self, mask: np.ndarray, seed: int | None) -> MaskedDense:
-        """A built layer; without a seed its weights start at zero."""
-        initializer = "zeros" if seed is None else keras.initializers.HeNormal(seed=seed)
-        layer = MaskedDense(mask.astype("float32"), initializer, dtype=self.dtype_policy)
+    def _dense(self, mask: np.ndarray, seeds: Sequence[int]) -> MaskedDense:
+        """A built layer."""
+        layer = MaskedDense(mask.astype("float32"), seeds, dtype=self.dtype_policy)
         layer.build((None, mask.shape[0]))
         return layer
 
@@ -147,7 +157,8 @@ class MADE(ConfiguredLayer):
     @classmethod
     def from_config(cls, config: dict) -> MADE:
         if "parameters" in config:  # As version 0.1.0 saved it.
-            config = {**config, "outputs": config["parameters"] * config["size"]}
+            outputs = config["parameters"] * config["size"]
+            config = {**config, "outputs": outputs, "degrees_from": 0}
             del config["parameters"]
         return super().from_config(config)
 
@@ -156,6 +167,16 @@ def _parameters_of_each(outputs: int, size: int) -> int:
     if check_positive_int(outputs, "outputs") % size:
         raise ValueError(f"outputs must be a multiple of the {size} inputs. Received: {outputs}.")
     return outputs // size
+
+
+def _lowest_degree(degrees_from: int | None, size: int, condition_size: int | None) -> int:
+    if degrees_from is None:
+        return int(condition_size is None and size > 1)
+    if type(degrees_from) is not int or degrees_from not in range(min(2, size)):
+        raise ValueError(
+            f"degrees_from must be 0, or 1 with more than one input. Received: {degrees_from!r}."
+        )
+    return degrees_from
 
 
 def _check_hidden(hidden_units: Sequence[int], residual: bool) -> None:

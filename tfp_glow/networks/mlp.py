@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import keras
@@ -11,13 +12,14 @@ import tensorflow as tf
 from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.networks.configured import ConfiguredLayer
+from tfp_glow.networks.initial import uniform
 
 __all__ = ["MLP"]
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class MLP(ConfiguredLayer):
-    """Dense layers with an activation between them; the last starts at zero.
+    """Dense layers with an activation between them.
 
     Args:
       outputs: Size of the output.
@@ -58,21 +60,20 @@ class MLP(ConfiguredLayer):
         check_sizes(hidden_units, "hidden_units")
         check_sizes(inputs, "inputs")
         check_seed(seed)
-        seeds = np.random.SeedSequence(seed).generate_state(len(hidden_units)).tolist()
-        self.hidden = [
+        widths = [inputs[-1] + (condition_size or 0), *hidden_units, outputs]
+        seeds = iter(np.random.SeedSequence(seed).generate_state(2 * len(widths)).tolist())
+        *self.hidden, self.last = (
             keras.layers.Dense(
                 units,
-                activation,
-                kernel_initializer=keras.initializers.HeNormal(seed=layer_seed),
+                activation if layer < len(hidden_units) else None,
+                kernel_initializer=uniform(size, next(seeds)),
+                bias_initializer=uniform(size, next(seeds)),
                 dtype=self.dtype_policy,
             )
-            for units, layer_seed in zip(hidden_units, seeds, strict=True)
-        ]
-        self.last = keras.layers.Dense(outputs, kernel_initializer="zeros", dtype=self.dtype_policy)
-        size = inputs[-1] + (condition_size or 0)
-        for layer in (*self.hidden, self.last):
+            for layer, (size, units) in enumerate(itertools.pairwise(widths))
+        )
+        for layer, size in zip((*self.hidden, self.last), widths[:-1], strict=True):
             layer.build((None, size))
-            size = layer.units
         self.built = True
 
     def call(self, inputs):

@@ -47,6 +47,7 @@ PACKAGES = (
     "numpy",
     "torch",
     "normflows",
+    "zuko",
     "jax",
     "libtpu",
 )

@@ -20,6 +20,7 @@ import time
 
 import keras
 import numpy as np
+import tensorflow as tf
 from matplotlib import image
 
 from tfp_glow.data import load_images
@@ -63,12 +64,25 @@ def check(folder: pathlib.Path) -> int:
         image.imread(picture)
     if not (folder / "model.keras").exists():
         return 0
-    steps = int(keras.saving.load_model(folder / "model.keras").optimizer.iterations)
+    model = keras.saving.load_model(folder / "model.keras")
+    if (folder / "saved_model").exists():
+        compare_samples(folder / "saved_model", model)
+    steps = int(model.optimizer.iterations)
     rows = (folder / "history.csv").read_text().splitlines()[1:]
     epochs, rest = divmod(steps, batches())
     assert rest == 0, f"The model was saved in the middle of an epoch, after {steps} steps."
     assert len(rows) >= epochs, f"The history has {len(rows)} epochs of {epochs}."
     return epochs
+
+
+def compare_samples(exported: pathlib.Path, model: keras.Model) -> None:
+    """Raises unless an exported flow gives the model's samples."""
+    sample = tf.saved_model.load(str(exported)).signatures["sample"]
+    scalars = {"num_samples": 4, "seed": 1}
+    inputs = {name: tf.constant(value) for name, value in scalars.items()}
+    actual = sample(temperature=tf.constant(0.7), **inputs)["x"]
+    expected = model.distribution.sample(4, temperature=0.7, seed=tf.constant([1, 0]))
+    np.testing.assert_array_equal(actual, expected)
 
 
 def batches() -> int:

@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 from tests.helpers import normal, randomize
 from tfp_glow import bijectors as tgb
 from tfp_glow import flows
+from tfp_glow.core.sparsity import is_autoregressive
 from tfp_glow.networks import MADE
 
 tfb, tfd = tfp.bijectors, tfp.distributions
@@ -140,6 +141,34 @@ def test_an_autoregressive_prior_starts_as_the_flow_and_shares_its_variables():
     jacobian = tape.jacobian(z, latents)[0, :, 0].numpy()
     assert np.abs(np.triu(jacobian, 1)).max() == 0 < np.abs(np.tril(jacobian, -1)).max()
     assert {id(v) for v in flow.variables} < {id(v) for v in prior.variables}
+
+
+@pytest.mark.parametrize(
+    ("reads", "fits"),
+    [
+        ([[0, 0, 0], [1, 0, 0], [1, 1, 0]], True),
+        ([[0, 0, 1], [1, 0, 1], [0, 0, 0]], True),
+        ([[0, 0, 0], [1, 0, 0], [0, 0, 1]], False),
+        ([[0, 1, 0], [0, 0, 1], [1, 0, 0]], False),
+    ],
+    ids=["forward", "in another order", "its own input", "in a circle"],
+)
+def test_what_a_network_reads_is_looked_at(reads, fits):
+    network = keras.Sequential([keras.Input([3]), keras.layers.Dense(6)])
+    network.layers[0].kernel.assign(0.1 * np.tile(np.transpose(reads), 2))
+    if fits:
+        tgb.MaskedAutoregressive(network)
+        return
+    for options in ({}, {"event_shape": 3}):
+        with pytest.raises(ValueError, match="network must be autoregressive"):
+            tgb.MaskedAutoregressive(network, **options)
+
+
+@pytest.mark.parametrize("order", ["forward", "random"])
+def test_a_large_made_is_seen_to_be_autoregressive(order):
+    assert is_autoregressive(MADE(700, hidden_units=(30,), order=order, seed=0), 700, tf.float32)
+    unmasked = tf.random.stateless_uniform([700, 1400], [0, 1])
+    assert not is_autoregressive(lambda x: x @ unmasked, 700, tf.float32)
 
 
 @pytest.mark.parametrize(

@@ -575,6 +575,10 @@ def test_the_learning_rate_rises_and_falls_to_zero():
 
 def test_version():
     assert invoke("--version").stdout == f"tfp-glow {tg.__version__}\n"
+    code = "import sys, tfp_glow_command as c; c.main(); assert 'tensorflow' not in sys.modules"
+    command = [sys.executable, "-c", code, "--version"]
+    at_once = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (at_once.stdout, at_once.stderr) == (f"tfp-glow {tg.__version__}\n", "")
 
 
 def test_ctrl_c_is_not_lost_in_a_destructor():

@@ -340,3 +340,47 @@ def test_a_missing_or_wrong_condition_is_named():
         model.initialize(IMAGES, CLASSES + 1)
     with pytest.raises(TypeError, match="integer class ids"):
         model.initialize(IMAGES, CLASSES.astype("float32"))
+
+
+def regularized(inputs, outputs):
+    """A network of two Keras layers, one of them with a regularizer."""
+    first = keras.layers.Dense(4, "tanh", kernel_regularizer=keras.regularizers.L2(0.1))
+    return keras.Sequential([keras.Input(inputs), first, keras.layers.Dense(outputs)])
+
+
+def stock() -> tfb.Bijector:
+    network = regularized((2,), 4)
+    function = tg.Tracked(lambda x, units: tf.split(network(x), 2, -1), [network])
+    return tfb.RealNVP(num_masked=2, shift_and_log_scale_fn=function)
+
+
+def loop() -> tgb.FlowBijector:
+    return tgb.Repeat(lambda: tgb.Coupling(regularized, event_shape=4), 3)
+
+
+@pytest.mark.parametrize("make", [loop, stock])
+def test_regularizers_of_networks_are_part_of_the_loss(make):
+    flow = tg.Flow(tg.standard_normal(4), tgb.Chain([make()]))
+    kernels = [v for v in flow.trainable_variables if v.shape[-2:] == (2, 4)]
+    penalty = 0.1 * sum(tf.reduce_sum(kernel**2) for kernel in kernels)
+    assert penalty > 0.01
+    model = tg.FlowModel(flow)
+    model.compile(keras.optimizers.SGD(0.1), jit_compile=False)
+    x = normal((8, 4), "float32")
+    likelihood = -tf.reduce_mean(flow.log_prob(x))
+    loss = model.fit(x, batch_size=8, verbose=0).history["loss"][0]
+    np.testing.assert_allclose(loss, likelihood + penalty, rtol=1e-5)
+
+
+def test_a_step_is_traced_once():
+    class Counted(tg.FlowModel):
+        traces = 0
+
+        def train_step(self, data):
+            Counted.traces += 1
+            return super().train_step(data)
+
+    model = Counted(tg.flows.maf(2, steps=1, hidden_units=(4,), seed=0))
+    model.compile(keras.optimizers.Adam(), jit_compile=False)
+    model.fit(normal((8, 2), "float32"), batch_size=4, epochs=2, verbose=0)
+    assert Counted.traces == 1

@@ -15,6 +15,7 @@ from tfp_glow.core.bijector import FlowBijector
 from tfp_glow.core.compat import view
 from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.core.passes import condition_kwargs
+from tfp_glow.core.penalties import weight_penalties
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.files import replacing
 from tfp_glow.fitting import (
@@ -145,6 +146,16 @@ class FlowModel(keras.Model):
             self.initialize(x, y)
         return super().train_on_batch(x, y, *args, **kwargs)
 
+    def make_train_function(self, force: bool = False):
+        """As Keras makes it, with an optimizer whose variables exist before the step is traced.
+
+        Inside of a trace each would be created under a condition, and the step traced twice.
+        """
+        if not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
     def train_step(self, data):
         logs = super().train_step(self._with_noise(data, training=True))
         for bijector in self._advancing():
@@ -160,14 +171,20 @@ class FlowModel(keras.Model):
             return super().predict_step(_condition_as_input(data))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The mean negative log-likelihood and penalties, divided by the number of replicas."""
+        """The mean negative log-likelihood and penalties, divided by the number of replicas.
+
+        Regularizers of the weights of Keras networks count as they do in any Keras model, in
+        training and evaluation; `bits_per_dim` is the likelihood alone.
+        """
         loss = self._in_loss_units(-y_pred)
         if self.bits_per_dim is not None:
             self.bits_per_dim.update_state(loss, sample_weight)
         if sample_weight is not None:
             loss *= tf.cast(sample_weight, loss.dtype)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return tf.add_n([tf.reduce_mean(loss), *self.losses]) / replicas
+        penalties = [*self.losses, *weight_penalties(self._distribution)]
+        penalties = [tf.cast(penalty, loss.dtype) for penalty in penalties]
+        return tf.add_n([tf.reduce_mean(loss), *penalties]) / replicas
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """The metrics' results; those of `compile` would compare with targets."""

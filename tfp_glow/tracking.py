@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 import keras
 import tensorflow as tf
 
-from tfp_glow.core.compat import VariableWatcher, untracked
+from tfp_glow.core.compat import VariableWatcher
+from tfp_glow.core.holder import Holder
 
 __all__ = ["Tracked", "variables_all_tracked"]
 
 
-class Tracked(tf.Module):
+class Tracked(Holder):
     """A callable that shows TFP the weights of the Keras networks it uses.
 
     A stock TFP bijector takes functions, such as `shift_and_log_scale_fn`, and looks for
@@ -52,8 +53,8 @@ class Tracked(tf.Module):
             raise ValueError("networks must name the Keras networks that function uses.")
         for network in networks:
             _check_built(network)
-        self._function = untracked(self, function)
-        self._weights = [v.value for network in networks for v in network.variables]
+        self._function, self._parts = function, list(networks)
+        self._opaque = True
 
     def __call__(self, *args, **kwargs):
         return self._function(*args, **kwargs)

@@ -67,7 +67,9 @@ class Settings:
     hidden_units: list[int] | None = _argument(  # noqa: RUF009
         "Size of a dense network's hidden layer; repeat it for each layer."
     )
-    law: str | None = _argument("affine, affine_exp or additive; spline for maf, iaf.")
+    law: str | None = _argument(
+        "affine, affine_softsign, affine_exp or additive; spline for maf, iaf."
+    )
     conv: str | None = _argument("1x1 convolutions: lu or plain.")
     factor_out: float | None = _argument("Part of the channels that leaves a level.")
     alpha: float | None = _argument("Margin of the logit of iresnet, residual_flow.")

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
 from tfp_glow.core.checks import check_choice, event_dimensions
-from tfp_glow.core.conditioner import conditioner, hold_network
+from tfp_glow.core.conditioner import check_reach, conditioner, hold_network, within_reach
 from tfp_glow.core.passes import FORWARD, INVERSE, Pass
 from tfp_glow.core.rebuild import Rebuilt, differentiable, read_tape, trainable_tensors
 from tfp_glow.core.shapes import with_one_batch_dimension
@@ -64,6 +64,8 @@ class Coupling(FlowBijector):
         of `event_shape`, or 1, when omitted.
       event_shape: Shape of an event, `size` or `(H, W, C)`, which a factory needs.
       condition_shape: Event shape `(k,)` of the condition, or None for no condition.
+      reach: The network sees the kept values clipped to [-reach, reach], so that it is constant
+        where no data are; None for as they are.
       dtype: dtype of the values; the network may compute in another.
       name: Name of the bijector.
 
@@ -94,6 +96,7 @@ class Coupling(FlowBijector):
         event_ndims: int | None = None,
         event_shape: int | Sequence[int] | None = None,
         condition_shape: Iterable[int] | None = None,
+        reach: float | None = None,
         dtype: str = "float32",
         name: str | None = None,
     ):
@@ -114,7 +117,7 @@ class Coupling(FlowBijector):
             dtype=dtype,
             name=name,
         )
-        self._law, self._mask = law, mask
+        self._law, self._mask, self._reach = law, mask, check_reach(reach)
         hold_network(self, network)
 
     def _forward_and_log_det(self, z, condition=None):
@@ -162,14 +165,14 @@ class Coupling(FlowBijector):
         )
 
     def _parameters_of_law(self, kept, rest, condition):
-        ndims = self.forward_min_event_ndims
+        kept, ndims = within_reach(kept, self._reach), self.forward_min_event_ndims
         raw = with_one_batch_dimension(self._network, kept, ndims, condition)
         check_parameters(raw, rest, self._law, self.name)
         return tf.cast(raw, rest.dtype)
 
     def _initialize(self, x, condition=None):
         if isinstance(self._network, Stateful):
-            kept, _ = self._mask_of(x).split(x)
+            kept = within_reach(self._mask_of(x).split(x)[0], self._reach)
             initialize, ndims = self._network.initialize, self.forward_min_event_ndims
             with_one_batch_dimension(initialize, kept, ndims, condition)
         return self._inverse_and_log_det(x, condition)[0]

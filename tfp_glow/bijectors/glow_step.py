@@ -24,6 +24,7 @@ def GlowStep(  # noqa: N802, since it stands for a class and was one
     event_ndims: int | None = None,
     event_shape: int | Sequence[int] | None = None,
     condition_shape: Iterable[int] | None = None,
+    reach: float | None = None,
     seed: int | None = None,
     dtype: str = "float32",
     name: str | None = None,
@@ -43,6 +44,7 @@ def GlowStep(  # noqa: N802, since it stands for a class and was one
       event_ndims: 3 for images, 1 for vectors; that of `event_shape`, or 3, when omitted.
       event_shape: Shape of an event, which a factory needs.
       condition_shape: Event shape of the coupling's condition, or None.
+      reach: Of the coupling's network; see `Coupling`.
       seed: Seed of the convolution's rotation.
       dtype: dtype of the parameters and of the values.
       name: Name of the chain.
@@ -67,6 +69,7 @@ def GlowStep(  # noqa: N802, since it stands for a class and was one
         event_ndims=3 if event_ndims is None and event_shape is None else event_ndims,
         event_shape=event_shape,
         condition_shape=condition_shape,
+        reach=reach,
         dtype=dtype,
     )
     conv = Invertible1x1Conv(channels, parameterization=conv, seed=seed, dtype=dtype)

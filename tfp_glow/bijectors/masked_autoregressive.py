@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
 from tfp_glow.core.checks import check_positive_int
-from tfp_glow.core.conditioner import conditioner, hold_network
+from tfp_glow.core.conditioner import check_reach, conditioner, hold_network, within_reach
 from tfp_glow.core.passes import broadcast_batch
 from tfp_glow.core.shapes import with_one_batch_dimension
+from tfp_glow.core.sparsity import is_autoregressive
 from tfp_glow.laws.elementwise import Law, check_parameters, get_law
 
 __all__ = ["MaskedAutoregressive"]
@@ -36,13 +37,17 @@ class MaskedAutoregressive(FlowBijector):
       law: What is done to each value; see `Coupling`.
       event_shape: Size of an event, which a factory needs.
       condition_shape: Event shape `(k,)` of the condition, or None for no condition.
+      reach: The network sees values clipped to [-reach, reach]; see `Coupling`.
       dtype: dtype of the values; the network may compute in another.
       name: Name of the bijector.
 
     Shapes: `[..., size]` both ways, the log-det `[...]`.
 
     Raises:
-      ValueError: If the network is not built, or its output does not fit the law.
+      ValueError: If the network is not built, its output does not fit the law, or it is seen not
+        to be autoregressive: changes of the inputs, one by one, show what reads what, as far as
+        the weights of the moment connect it. That is looked at where the size is known and
+        code runs eagerly.
       TypeError: If `network` is not callable.
 
     Example:
@@ -64,6 +69,7 @@ class MaskedAutoregressive(FlowBijector):
         law: str | Law | Callable = "affine_exp",
         event_shape: int | None = None,
         condition_shape: Iterable[int] | None = None,
+        reach: float | None = None,
         dtype: str = "float32",
         name: str | None = None,
     ):
@@ -80,8 +86,11 @@ class MaskedAutoregressive(FlowBijector):
             dtype=dtype,
             name=name,
         )
-        self._law = law
+        self._law, self._reach = law, check_reach(reach)
         hold_network(self, network)
+        size = event_shape or _inputs_of(network)
+        if size and law.parameters_per_channel and tf.executing_eagerly():
+            self._check_autoregressive(size)
 
     def _inverse_and_log_det(self, x, condition=None):
         z, log_det = self._law.inverse(x, self._parameters_of_law(x, condition))
@@ -102,7 +111,26 @@ class MaskedAutoregressive(FlowBijector):
         )
         return x, log_det
 
+    def _check_autoregressive(self, size: int) -> None:
+        def network(x):
+            shape = self.condition_shape
+            condition = None if shape is None else tf.zeros([*x.shape[:1], *shape], x.dtype)
+            return self._parameters_of_law(x, condition)
+
+        if not is_autoregressive(network, size, self.dtype):
+            raise ValueError(
+                "network must be autoregressive: no output may read its own input, or inputs that "
+                f"read it in their turn. Received: {self._network!r}, which is not."
+            )
+
     def _parameters_of_law(self, x, condition):
-        raw = with_one_batch_dimension(self._network, x, 1, condition)
+        seen = within_reach(x, self._reach)
+        raw = with_one_batch_dimension(self._network, seen, 1, condition)
         check_parameters(raw, x, self._law, self.name)
         return tf.cast(raw, x.dtype)
+
+
+def _inputs_of(network: Callable) -> int | None:
+    """The size of a Keras model's input, where the model tells it."""
+    shape = getattr(network, "input_shape", None)
+    return shape[-1] if isinstance(shape, tuple) else None

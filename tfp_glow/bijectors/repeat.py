@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -97,12 +98,14 @@ class Repeat(FlowBijector):
         """Adds a variable `[depth, ...]` for each variable of a step, in the template's order."""
         _check_equal_structure(variables_of_steps)
         for index, same in enumerate(zip(*variables_of_steps, strict=True)):
-            self.add_variable(
+            stacked = self.add_variable(
                 np.stack([v.numpy() for v in same]),
                 name=f"{index:03d}_{same[0].name}",
                 trainable=same[0].trainable,
                 dtype=same[0].dtype,
             )
+            if same[0].regularizer is not None:
+                stacked.regularizer = functools.partial(_sum_over_steps, same[0].regularizer)
 
     @property
     def depth(self) -> int:
@@ -200,6 +203,10 @@ class Repeat(FlowBijector):
         flags = {id(flag) for flag in self._stack.template.initialized_flags}
         pairs = zip(self._stack.template.keras_variables, self.keras_variables, strict=True)
         return [stacked for variable, stacked in pairs if id(variable) in flags]
+
+
+def _sum_over_steps(regularizer: Callable, stacked) -> tf.Tensor:
+    return tf.add_n([regularizer(v) for v in tf.unstack(tf.convert_to_tensor(stacked))])
 
 
 def _check_step(step) -> None:

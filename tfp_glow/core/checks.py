@@ -6,6 +6,7 @@ import math
 import numbers
 from collections.abc import Callable, Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -15,6 +16,7 @@ __all__ = [
     "check_channels",
     "check_choice",
     "check_dtype",
+    "check_dtype_policy",
     "check_number",
     "check_positive_int",
     "check_seed",
@@ -95,6 +97,17 @@ def check_dtype(value, argument: str = "dtype") -> tf.DType:
     if not dtype.is_floating:
         raise ValueError(f"{argument} must be a floating dtype. Received: {dtype.name}.")
     return dtype
+
+
+def check_dtype_policy(value, argument: str) -> keras.DTypePolicy:
+    """The Keras dtype policy that is meant."""
+    try:
+        return keras.dtype_policies.get(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{argument} must be a Keras dtype or policy, as 'float32' or 'mixed_bfloat16'. "
+            f"Received: {value!r}."
+        ) from error
 
 
 def check_channels(value, channels: int, name: str) -> None:

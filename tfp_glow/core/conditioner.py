@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from tfp_glow.core.checks import check_number
 from tfp_glow.core.holder import Holder
 
-__all__ = ["conditioner", "hold_network"]
+__all__ = ["check_reach", "conditioner", "hold_network", "within_reach"]
 
 
 def conditioner(
@@ -50,6 +51,20 @@ def hold_network(holder: Holder, network: Callable) -> None:
     holder._network = network
     if not isinstance(network, keras.layers.Layer | tf.Module):
         holder._opaque = True
+
+
+def check_reach(value, argument: str = "reach") -> float | None:
+    """Returns `value` if it is a positive number or None."""
+    return None if value is None else check_number(value, argument, above=0)
+
+
+def within_reach(value, reach: float | None):
+    """What a network sees of a value: itself within [-reach, reach], and that bound beyond.
+
+    Past all data a network goes on in straight lines. Layers that follow each other multiply what
+    they make of an outlier, until its latents cannot be told apart in float32.
+    """
+    return value if reach is None else tf.clip_by_value(value, -reach, reach)
 
 
 def _is_factory(network: Callable) -> bool:

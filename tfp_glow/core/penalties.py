@@ -5,8 +5,16 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfp_glow.core import modes
+from tfp_glow.core.holder import Holder
 
-__all__ = ["add_penalty", "penalties_wanted"]
+__all__ = ["add_penalty", "penalties_wanted", "weight_penalties"]
+
+
+def weight_penalties(module: tf.Module) -> list[tf.Tensor]:
+    """What the regularizers of the Keras networks inside make of the weights, one by one."""
+    parts = (part for part in (module, *module.submodules) if isinstance(part, Holder))
+    variables = {id(v): v for part in parts for v in part.keras_variables}
+    return [v.regularizer(v) for v in variables.values() if v.trainable and v.regularizer]
 
 
 def penalties_wanted() -> bool:

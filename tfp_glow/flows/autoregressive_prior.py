@@ -23,6 +23,7 @@ def autoregressive_prior(
     hidden_units: Sequence[int] = (512,),
     residual: bool = False,
     law: Literal["affine_softsign", "affine_exp"] = "affine_softsign",
+    reach: float | None = 10.0,
     degrees_from: Literal[0, 1] | None = None,
     seed: int | None = None,
 ) -> Flow:
@@ -41,6 +42,8 @@ def autoregressive_prior(
       residual: Whether its hidden layers are residual blocks.
       law: What is done to each latent; see `Coupling`. `"affine_softsign"` is bounded by e^2 here,
         `"affine_exp"`, that of version 0.1.0, by e^5.
+      reach: The network sees values clipped to [-reach, reach], so that outliers keep latents and
+        densities that float32 can tell; None for as they are, as in version 0.1.0.
       degrees_from: Lowest degree of its hidden units; see `MADE`.
       seed: Seed of its initial weights.
 
@@ -75,5 +78,5 @@ def autoregressive_prior(
     for weights in network.last.variables:
         weights.assign(tf.zeros_like(weights))
     law = AffineSoftsign(bound=2.0) if law == "affine_softsign" else law
-    prior = MaskedAutoregressive(network, law=law, dtype=dtype)
+    prior = MaskedAutoregressive(network, law=law, reach=reach, dtype=dtype)
     return Flow(flow.distribution, Chain([flow.bijector, prior]), name="autoregressive_prior")

@@ -35,6 +35,7 @@ def autoregressive_flow(
     order: Order,
     law: str,
     activation: str,
+    reach: float | None,
     degrees_from: int | None,
     condition_size: int | None,
     num_classes: int | None,
@@ -63,6 +64,7 @@ def autoregressive_flow(
             law=law,
             event_shape=size,
             condition_shape=None if condition_size is None else (condition_size,),
+            reach=reach,
             dtype=dtype,
         )
         return Chain([ActNorm(size, dtype=dtype), wrap(bijector)])

@@ -22,7 +22,7 @@ from tfp_glow.core.checks import check_choice
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flows.ingredients import check_image, condition_size_of, seeds_from
 from tfp_glow.flows.recipe import recipe
-from tfp_glow.laws import get_law
+from tfp_glow.laws import AffineSoftsign, get_law
 from tfp_glow.networks import GlowNetwork, ZeroConv2D
 
 __all__ = ["glow"]
@@ -35,7 +35,8 @@ def glow(
     levels: int = 3,
     steps: int = 8,
     hidden_channels: int = 128,
-    law: Literal["affine", "affine_exp", "additive"] = "affine",
+    law: Literal["affine_softsign", "affine", "affine_exp", "additive"] = "affine_softsign",
+    reach: float | None = 10.0,
     conv: Literal["lu", "plain"] = "lu",
     condition_size: int | None = None,
     num_classes: int | None = None,
@@ -59,7 +60,10 @@ def glow(
       levels: Number of scales.
       steps: Steps of flow at each scale.
       hidden_channels: Width of the couplings' networks.
-      law: Law of the couplings; see `Coupling`.
+      law: Law of the couplings; see `Coupling`. With `"affine_softsign"` the priors of a learned
+        prior are bounded likewise, by e^2. The paper has `"affine"`.
+      reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
+        densities that float32 can tell; None for as they are, as in version 0.1.0.
       conv: Parameterization of the 1x1 convolutions.
       condition_size: Size of a condition vector, which all couplings' networks read, or None.
       num_classes: Number of classes for a class-conditional prior at the top instead, or None.
@@ -104,6 +108,7 @@ def glow(
             shape[-1],
             network,
             law=law,
+            reach=reach,
             conv=conv,
             event_shape=shape,
             condition_shape=None if condition_size is None else (condition_size,),
@@ -124,20 +129,21 @@ def glow(
             parts.append(
                 GaussianPrior(channels, num_classes=num_classes, dtype=dtype)
                 if last
-                else _split_prior(shape, channels, network_dtype, dtype)
+                else _split_prior(shape, channels, law, reach, network_dtype, dtype)
             )
         blocks.append(Chain(parts))
     bijector = MultiScale(blocks, image_shape, factor_out=factor_out)
     return Flow(standard_normal(math.prod(image_shape), dtype), bijector, name="glow")
 
 
-def _split_prior(shape, kept, network_dtype, dtype) -> FlowBijector:
+def _split_prior(shape, kept, law, reach, network_dtype, dtype) -> FlowBijector:
     """The Gaussian prior of the factored channels given the kept ones, as a coupling."""
     *positions, channels = shape
+    law = AffineSoftsign(bound=2.0) if law == "affine_softsign" else "affine_exp"
     network = ZeroConv2D(2 * (channels - kept), 3, dtype=network_dtype)
     network.build((None, *positions, kept))
     mask = [index < kept for index in range(channels)]
-    return Coupling(network, law="affine_exp", mask=mask, event_ndims=3, dtype=dtype)
+    return Coupling(network, law=law, mask=mask, event_ndims=3, reach=reach, dtype=dtype)
 
 
 def _check_arguments(image_shape, levels, num_classes, prior) -> None:

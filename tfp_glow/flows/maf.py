@@ -23,6 +23,7 @@ def maf(
     order: Order = "reverse",
     law: AutoregressiveLaw = "affine_softsign",
     activation: str = "relu",
+    reach: float | None = 10.0,
     degrees_from: Literal[0, 1] | None = None,
     condition_size: int | None = None,
     num_classes: int | None = None,
@@ -44,6 +45,8 @@ def maf(
       order: Of the values in further steps, `"reverse"` in turn or `"random"`.
       law: What is done to each value; see `Coupling`.
       activation: A Keras activation of the networks.
+      reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
+        densities that float32 can tell; None for as they are, as in version 0.1.0.
       degrees_from: Lowest degree of the networks' hidden units; see `MADE`.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
@@ -76,6 +79,7 @@ def maf(
         order=order,
         law=law,
         activation=activation,
+        reach=reach,
         degrees_from=degrees_from,
         condition_size=condition_size,
         num_classes=num_classes,

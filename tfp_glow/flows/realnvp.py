@@ -47,6 +47,7 @@ def realnvp(
     hidden_channels: int = 32,
     blocks: int = 2,
     law: Literal["affine_softsign", "affine_exp", "affine", "additive"] = "affine_softsign",
+    reach: float | None = 10.0,
     condition_size: int | None = None,
     num_classes: int | None = None,
     reversible: bool = False,
@@ -70,6 +71,8 @@ def realnvp(
         further one, of images.
       blocks: Residual blocks of each network, of images.
       law: Law of the couplings; see `Coupling`. `"affine_exp"` is bounded by e^2 here.
+      reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
+        densities that float32 can tell; None for as they are, as in version 0.1.0.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them, on vectors;
@@ -94,7 +97,8 @@ def realnvp(
     """
     conditions = condition_size_of(condition_size, num_classes)
     law = _AFFINE_EXP if law == "affine_exp" else get_law(law)
-    couplings = _Couplings(law, conditions, seeds_from(seed), dtype, network_dtype or dtype)
+    dtypes = (dtype, network_dtype or dtype)
+    couplings = _Couplings(law, reach, conditions, seeds_from(seed), *dtypes)
     if isinstance(event_shape, int):
         size = event_size(event_shape)
 
@@ -132,6 +136,7 @@ class _Couplings:
     """Makes ActNorm and a coupling with a new network."""
 
     law: Law
+    reach: float | None
     condition_size: int | None
     seeds: Iterator[int]
     dtype: str
@@ -155,6 +160,7 @@ class _Couplings:
             mask=mask,
             event_shape=shape,
             condition_shape=None if self.condition_size is None else (self.condition_size,),
+            reach=self.reach,
             dtype=self.dtype,
         )
         return Chain([ActNorm(shape[-1], dtype=self.dtype), coupling])

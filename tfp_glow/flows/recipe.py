@@ -9,11 +9,13 @@ from collections.abc import Callable
 from tfp_glow.core.checks import (
     check_bool,
     check_dtype,
+    check_dtype_policy,
     check_number,
     check_positive_int,
     check_seed,
     check_sizes,
 )
+from tfp_glow.core.conditioner import check_reach
 from tfp_glow.flow import Flow
 
 __all__ = ["RECIPES", "recipe"]
@@ -36,6 +38,8 @@ _CHECKS: dict[str, Callable] = {
     "alpha": functools.partial(check_number, above=0, below=0.5),
     "dtype": check_dtype,
     "hidden_units": check_sizes,
+    "network_dtype": check_dtype_policy,
+    "reach": check_reach,
     "seed": check_seed,
 }
 

@@ -1,0 +1,78 @@
+"""normflows' flows, as `benchmarks.learning` trains them."""
+
+from __future__ import annotations
+
+import normflows as nf
+import numpy as np
+import torch
+
+from benchmarks.learning import LEARNING_RATE, Learner
+
+__all__ = ["learner"]
+
+
+def _couplings(size: int, count: int, parameters: int, **options) -> list:
+    """As in its examples: affine couplings over networks whose last layers start at zero."""
+    half = size // 2
+    layers = []
+    for _ in range(count):
+        network = nf.nets.MLP([size - half, 64, 64, parameters * half], init_zeros=True)
+        layers.append(nf.flows.AffineCouplingBlock(network, **options))
+        layers.append(nf.flows.Permute(size, mode="swap"))
+    return layers
+
+
+def _maf(size: int) -> list:
+    layers = []
+    for _ in range(5):
+        layers.append(nf.flows.MaskedAffineAutoregressive(size, 64, num_blocks=1))
+        layers.append(nf.flows.Permute(size, mode="swap" if size == 2 else "shuffle"))
+    return layers
+
+
+def _splines(kind: type, size: int, count: int) -> list:
+    """As in its examples: splines over residual networks, mixed by LU-parametrized matrices."""
+    layers = []
+    for _ in range(count):
+        layers += [kind(size, 1, 64), nf.flows.LULinearPermute(size)]
+    return layers
+
+
+_FLOWS = {
+    "maf": _maf,
+    "maf_spline": lambda size: _splines(nf.flows.AutoregressiveRationalQuadraticSpline, size, 3),
+    "realnvp": lambda size: _couplings(size, 8, 2),
+    "coupling_spline": lambda size: _splines(nf.flows.CoupledRationalQuadraticSpline, size, 4),
+    "nice": lambda size: _couplings(size, 4, 1, scale=False),
+}
+
+
+def learner(flow: str, size: int, seed: int, start: np.ndarray) -> Learner:
+    """The flow with its defaults; what is set from data is set in the first step."""
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    return _Normflows(nf.NormalizingFlow(nf.distributions.DiagGaussian(size), _FLOWS[flow](size)))
+
+
+class _Normflows:
+    def __init__(self, flow: nf.NormalizingFlow):
+        self._flow = flow
+        self._optimizer = torch.optim.Adam(flow.parameters(), LEARNING_RATE)
+
+    def parameters(self) -> int:
+        return sum(p.numel() for p in self._flow.parameters())
+
+    def learn(self, batch: np.ndarray) -> None:
+        loss = self._flow.forward_kld(torch.from_numpy(batch))
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+
+    @torch.no_grad()
+    def nats(self, x: np.ndarray) -> float:
+        return self._flow.forward_kld(torch.from_numpy(x)).item()
+
+    @torch.no_grad()
+    def inversion_error(self, x: np.ndarray) -> float:
+        x = torch.from_numpy(x)
+        return (self._flow.forward(self._flow.inverse(x)) - x).abs().max().item()

@@ -1,0 +1,92 @@
+"""Trained densities integrate to one, and samples are of the density they are said to be of."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+from sklearn.datasets import make_moons
+
+import tfp_glow as tg
+from tfp_glow import flows
+
+pytestmark = pytest.mark.slow
+
+UNITS = {"hidden_units": (16, 16)}
+EXACT = {
+    "autoregressive_prior": {},
+    "coupling_spline": {"steps": 2, **UNITS},
+    "ffjord": {"hidden_units": (16,), "trace": "exact"},
+    "iaf": {"steps": 3, **UNITS},
+    "iresnet": {"steps": 2, **UNITS, "exact": True},
+    "maf": {"steps": 3, **UNITS},
+    "nice": UNITS,
+    "planar": {"steps": 4},
+    "radial": {"steps": 4},
+    "realnvp": {"steps": 2, **UNITS},
+    "residual_flow": {"steps": 2, **UNITS, "exact": True},
+    "sylvester": {"steps": 2},
+}
+SAMPLES, CELLS, BINS = 20_000, 400, 16
+
+
+def build(name: str) -> tg.Flow:
+    if name == "autoregressive_prior":
+        return flows.autoregressive_prior(build("realnvp"), hidden_units=(16,), seed=0)
+    return flows.RECIPES[name](2, seed=0, **EXACT[name])
+
+
+def train(flow: tg.Flow) -> tuple[float, float]:
+    """The negative log-likelihood of two moons before and after."""
+    x = 2.0 * make_moons(2000, noise=0.1, random_state=0)[0].astype("float32") - [1.0, 0.5]
+    model = tg.FlowModel(flow)
+    model.compile(keras.optimizers.Adam(5e-3), jit_compile=False)
+    losses = model.fit(x, batch_size=100, epochs=4, verbose=0).history["loss"]
+    return losses[0], losses[-1]
+
+
+def edges() -> np.ndarray:
+    """Of cells that cover the line as far as any sample lies, small ones where most samples do."""
+    return np.sinh(np.linspace(-7.0, 7.0, CELLS + 1))
+
+
+def masses(flow: tg.Flow) -> np.ndarray:
+    """What the density gives each cell of the plane."""
+    ends = edges()
+    middle, width = 0.5 * (ends[1:] + ends[:-1]), np.diff(ends)
+    points = np.stack(np.meshgrid(middle, middle, indexing="ij"), -1).reshape([-1, 2])
+    log_prob = tf.function(flow.log_prob, autograph=False)
+    parts = np.array_split(points.astype("float32"), 20)
+    density = np.concatenate([np.exp(log_prob(part)) for part in parts])
+    return density.reshape([CELLS, CELLS]) * np.outer(width, width)
+
+
+def in_bins(cells: np.ndarray) -> np.ndarray:
+    """Sums over blocks of cells."""
+    block = CELLS // BINS
+    return cells.reshape([BINS, block, BINS, block]).sum((1, 3))
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_density_integrates_to_one_and_samples_follow_it(name):
+    flow = build(name)
+    before, after = train(flow)
+    assert after < before
+    mass = masses(flow)
+    np.testing.assert_allclose(mass.sum(), 1.0, atol=5e-3)
+
+    x = flow.sample(SAMPLES, seed=3).numpy()
+    counts = in_bins(np.histogram2d(*x.T, bins=[edges(), edges()])[0])
+    expected = SAMPLES * in_bins(mass) / mass.sum()
+    often = expected > 10
+    observed, expected = (
+        np.append(values[often], values[~often].sum()) for values in (counts, expected)
+    )
+    assert len(expected) > 20
+    assert scipy.stats.chisquare(observed, expected).pvalue > 1e-3
+
+
+def test_every_exact_recipe_is_here():
+    assert set(EXACT) == set(flows.RECIPES) - {"glow"}

@@ -64,10 +64,10 @@ def check(folder: pathlib.Path) -> int:
         image.imread(picture)
     if not (folder / "model.keras").exists():
         return 0
-    model = keras.saving.load_model(folder / "model.keras")
+    steps = int(keras.saving.load_model(folder / "model.keras").optimizer.iterations)
+    best = keras.saving.load_model(folder / "best.keras")
     if (folder / "saved_model").exists():
-        compare_samples(folder / "saved_model", model)
-    steps = int(model.optimizer.iterations)
+        compare_samples(folder / "saved_model", best)
     rows = (folder / "history.csv").read_text().splitlines()[1:]
     epochs, rest = divmod(steps, batches())
     assert rest == 0, f"The model was saved in the middle of an epoch, after {steps} steps."

@@ -117,7 +117,8 @@ def test_train_draws_pictures(trained, name):
 
 def test_train_leaves_nothing_but_its_files(trained):
     names = {path.name for path in trained[0].iterdir()}
-    files = {"config.json", "history.csv", "model.keras", "saved_model", "tensorboard"}
+    files = {"config.json", "history.csv", "saved_model", "tensorboard"}
+    files |= {"best.keras", "model.keras"}
     assert names == files | set(PICTURES)
 
 
@@ -164,7 +165,7 @@ def test_config_repeats_the_run(trained, data):
 
 
 def test_the_exported_model_is_the_saved_one(trained):
-    model = keras.saving.load_model(trained[0] / "model.keras")
+    model = keras.saving.load_model(trained[0] / "best.keras")
     decode = tf.saved_model.load(str(trained[0] / "saved_model")).signatures["decode"]
     z = tf.random.stateless_normal([5, 48], [0, 1])
     classes = tf.constant([0, 1, 0, 1, 1])
@@ -217,21 +218,22 @@ def test_a_cut_history_is_found_before_training(copy, cut):
 @pytest.mark.parametrize("command", ["evaluate", "sample", "train"])
 @pytest.mark.parametrize("damage", ["bit", "cut", "other"])
 def test_a_damaged_model_is_named(copy, command, damage, tmp_path):
-    content = bytearray((copy / "model.keras").read_bytes())
+    name = "model.keras" if command == "train" else "best.keras"
+    content = bytearray((copy / name).read_bytes())
     content[len(content) // 2] ^= 4
     damaged = {"bit": content, "cut": content[:-100], "other": b"PK no model"}[damage]
-    (copy / "model.keras").write_bytes(damaged)
+    (copy / name).write_bytes(damaged)
     arguments = ("--output", copy, "--resume") if command == "train" else (copy,)
-    check_error(invoke(command, *arguments), "model.keras' is damaged")
+    check_error(invoke(command, *arguments), f"{name}' is damaged")
 
 
 def test_no_changed_bit_of_a_model_goes_unnoticed(copy):
-    content = (copy / "model.keras").read_bytes()
+    content = (copy / "best.keras").read_bytes()
     expected = load_model(copy)[0].get_weights()
     for position in np.random.default_rng(0).integers(0, 8 * len(content), 40):
         changed = bytearray(content)
         changed[position // 8] ^= 1 << (position % 8)
-        (copy / "model.keras").write_bytes(changed)
+        (copy / "best.keras").write_bytes(changed)
         with contextlib.suppress(UserError):
             for value, weight in zip(load_model(copy)[0].get_weights(), expected, strict=True):
                 np.testing.assert_array_equal(value, weight)
@@ -286,7 +288,8 @@ def test_an_interrupted_run_is_saved(interrupted):
     assert f"The model is saved in {folder / 'model.keras'}" in result.stderr
     assert f"tfp-glow train --output '{folder}' --resume" in result.stderr
     assert steps_done(folder) == BATCHES
-    assert {"config.json", "history.csv", "model.keras"} == {p.name for p in folder.iterdir()}
+    files = {"config.json", "history.csv", "best.keras", "model.keras"}
+    assert files == {p.name for p in folder.iterdir()}
 
 
 def test_an_interrupted_run_goes_on_and_for_longer(interrupted, tmp_path):
@@ -473,7 +476,7 @@ def test_evaluate_repeats_what_training_found(trained, data):
     result = invoke("evaluate", folder)
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() in training.stdout
-    of_file = invoke("evaluate", folder / "model.keras", "--data", data)
+    of_file = invoke("evaluate", folder / "best.keras", "--data", data)
     assert of_file.stdout == result.stdout
 
 
@@ -595,6 +598,26 @@ def test_ctrl_c_is_not_lost_in_a_destructor():
         model.fit(ones, ones, batch_size=1, verbose=0, callbacks=[Pressed(), ctrl_c])
     assert int(model.optimizer.iterations) == 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_training_stops_when_validation_does_not_get_better(data, tmp_path):
+    command = ("train", "--data", data, *VECTORS, "--learning-rate", 0, "--patience", 2)
+    result = invoke(*command, "--epochs", 9, "--output", tmp_path / "run")
+    assert "Pictures and the SavedModel of epoch 1, the best, follow." in result.stdout
+    assert len(history(tmp_path / "run")) == 3
+    best, last = (tmp_path / "run" / name for name in ("best.keras", "model.keras"))
+    for file, epochs in ((best, 1), (last, 3)):
+        assert int(keras.saving.load_model(file).optimizer.iterations) == epochs * BATCHES
+    again = invoke("train", "--output", tmp_path / "run", "--resume")
+    assert again.exit_code == 0
+    assert len(history(tmp_path / "run")) == 3
+
+
+@pytest.mark.parametrize(("schedule", "end"), [("cosine", 0.0), ("constant", 0.5)])
+def test_schedules_warm_up_and_then_differ(schedule, end):
+    settings = Settings(epochs=4, warmup_epochs=2, learning_rate=0.5, schedule=schedule)
+    rates = [float(run_module._learning_rate(settings, 10)(step)) for step in (0, 10, 20, 39, 40)]
+    np.testing.assert_allclose(rates[:3] + rates[-1:], [0.0, 0.25, 0.5, end], atol=1e-6)
 
 
 def test_ctrl_c(data, tmp_path):

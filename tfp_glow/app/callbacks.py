@@ -6,11 +6,14 @@ import os
 import pathlib
 import signal
 import threading
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
-__all__ = ["CtrlC", "SaveEachEpoch", "TensorBoardScalars"]
+from tfp_glow.app.history import epochs_since_best
+
+__all__ = ["CtrlC", "KeepBest", "SaveEachEpoch", "TensorBoardScalars"]
 
 
 class CtrlC(keras.callbacks.Callback):
@@ -44,6 +47,32 @@ class CtrlC(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if self._pressed:
             raise KeyboardInterrupt
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Saves the model when its validation loss is the lowest yet; ends training that finds none.
+
+    Args:
+      path: A `.keras` file.
+      losses: The validation losses of the epochs before, of a run that goes on.
+      patience: Epochs without a lower loss after which training ends; None for any number.
+
+    Example:
+
+        model.fit(images, validation_data=others, callbacks=[KeepBest("best.keras", [], 5)])
+    """
+
+    def __init__(self, path: str | os.PathLike, losses: Sequence[float], patience: int | None):
+        super().__init__()
+        self._path, self._losses, self._patience = pathlib.Path(path), list(losses), patience
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._losses.append(logs["val_loss"])
+        waited = epochs_since_best(self._losses)
+        if waited == 0:
+            self.model.save(self._path)
+        if waited == self._patience:
+            self.model.stop_training = True
 
 
 class SaveEachEpoch(keras.callbacks.Callback):

@@ -9,7 +9,7 @@ import pathlib
 from tfp_glow.app.errors import UserError
 from tfp_glow.files import replacing
 
-__all__ = ["keep_epochs"]
+__all__ = ["epochs_since_best", "keep_epochs", "validation_losses"]
 
 
 def keep_epochs(path: pathlib.Path, count: int) -> None:
@@ -32,6 +32,19 @@ def keep_epochs(path: pathlib.Path, count: int) -> None:
         )
     with replacing(path) as temporary:
         temporary.write_bytes("".join(lines).encode())
+
+
+def validation_losses(path: pathlib.Path) -> list[float]:
+    """Those of the epochs in the table, none where there is no table."""
+    if not path.exists():
+        return []
+    with open(path) as file:
+        return [float(row["val_loss"]) for row in csv.DictReader(file)]
+
+
+def epochs_since_best(losses: list[float]) -> int:
+    """The epochs that followed the first one of the lowest loss."""
+    return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
 
 def _is_whole(row: dict, epoch: int) -> bool:

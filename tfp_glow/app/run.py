@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import platform
@@ -14,10 +15,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_glow
-from tfp_glow.app.callbacks import CtrlC, SaveEachEpoch, TensorBoardScalars
+from tfp_glow.app.callbacks import CtrlC, KeepBest, SaveEachEpoch, TensorBoardScalars
 from tfp_glow.app.errors import UserError, blames_input
 from tfp_glow.app.generation import mean_bits_per_dim
-from tfp_glow.app.history import keep_epochs
+from tfp_glow.app.history import epochs_since_best, keep_epochs, validation_losses
 from tfp_glow.app.lock import LOCK, sole_writer
 from tfp_glow.app.model_file import read_model
 from tfp_glow.app.pictures import PICTURES, draw_curves, draw_pictures
@@ -28,11 +29,11 @@ from tfp_glow.export import export_saved_model
 from tfp_glow.files import remove_leftovers, replacing
 from tfp_glow.model import FlowModel
 
-__all__ = ["Run"]
+__all__ = ["Run", "model_of"]
 
-CONFIG, MODEL, HISTORY = "config.json", "model.keras", "history.csv"
+CONFIG, MODEL, BEST, HISTORY = "config.json", "model.keras", "best.keras", "history.csv"
 CURVES, EXPORT = "curves.png", "saved_model"
-FILES = (CONFIG, MODEL, HISTORY, CURVES, EXPORT, *PICTURES)
+FILES = (CONFIG, MODEL, BEST, HISTORY, CURVES, EXPORT, *PICTURES)
 CHANGEABLE = ("epochs", "data_dir", "download", "jit_compile")
 
 
@@ -44,6 +45,7 @@ class Run:
     | --- | --- |
     | `config.json` | settings and versions |
     | `model.keras` | the model and its optimizer, written anew each epoch |
+    | `best.keras` | the same after the epoch of the lowest validation loss, which all else is of |
     | `history.csv`, `tensorboard/` | training and validation bits per dimension by epoch |
     | `saved_model/` | see `export_saved_model` |
     | `curves.png`, `samples.png`, `reconstructions.png`, `interpolation.png` | pictures |
@@ -153,10 +155,14 @@ class Run:
             )
         keep_epochs(self.folder / HISTORY, done)
         self._write_config()
-        if done < self.settings.epochs:
+        waited = epochs_since_best(validation_losses(self.folder / HISTORY))
+        if done < self.settings.epochs and waited < (self.settings.patience or math.inf):
             report(self._headline(model, data, done))
             self._fit(model, data, done, batches, verbose)
-        report("Training is over. Pictures and the SavedModel follow.")
+        losses = validation_losses(self.folder / HISTORY)
+        best = len(losses) - epochs_since_best(losses)
+        report(f"Training is over. Pictures and the SavedModel of epoch {best}, the best, follow.")
+        model = read_model(model_of(self.folder))
         draw_curves(self.folder / HISTORY, self.folder / CURVES)
         draw_pictures(model.distribution, data, self.folder, seed=self.settings.seed)
         with replacing(self.folder / EXPORT) as temporary:
@@ -185,6 +191,11 @@ class Run:
         callbacks = [
             keras.callbacks.CSVLogger(self.folder / HISTORY, append=True),
             TensorBoardScalars(self.folder / "tensorboard"),
+            KeepBest(
+                self.folder / BEST,
+                validation_losses(self.folder / HISTORY),
+                self.settings.patience,
+            ),
             SaveEachEpoch(self.model_file),
         ]
         with CtrlC() as ctrl_c:
@@ -220,12 +231,21 @@ class Run:
 
 
 def _learning_rate(settings: Settings, batches: int):
-    """Up from 0 in a straight line, then down to 0 along a cosine."""
+    """Up from 0 in a straight line, then constant, or down to 0 along a cosine."""
     total = settings.epochs * batches
     warmup = min(settings.warmup_epochs * batches, total // 2)
+    if settings.schedule == "constant":
+        return keras.optimizers.schedules.PolynomialDecay(
+            0.0, max(warmup, 1), end_learning_rate=settings.learning_rate
+        )
     return keras.optimizers.schedules.CosineDecay(
         0.0, total - warmup, warmup_target=settings.learning_rate, warmup_steps=warmup
     )
+
+
+def model_of(folder: pathlib.Path) -> pathlib.Path:
+    """The file of a run's best model, or of its latest where it has none, as runs of 0.1.0."""
+    return folder / BEST if (folder / BEST).is_file() else folder / MODEL
 
 
 def _check_data(data: ImageData) -> None:

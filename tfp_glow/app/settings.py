@@ -80,6 +80,12 @@ class Settings:
     warmup_epochs: int = _setting(
         2, TRAINING, "Epochs in which the learning rate rises, at most half of them all."
     )
+    schedule: str = _setting(
+        "cosine", TRAINING, "What follows the warmup: cosine, down to 0 at the end, or constant."
+    )
+    patience: int | None = _setting(
+        None, TRAINING, "Epochs without a better validation after which training stops."
+    )
     weight_decay: float | None = _setting(None, TRAINING, "Against overfitting; 0 for large data.")
     seed: int = _setting(0, TRAINING, "Seed of the split, the weights and the noise.")
     jit_compile: bool | None = _setting(None, TRAINING, "Compile with XLA, or not.")
@@ -89,6 +95,9 @@ class Settings:
         self._fill(_FOR_DIGITS.get(self.flow, {}))
         self._fill({"weight_decay": _WEIGHT_DECAY})
         check_positive_int(self.epochs, "epochs")
+        check_choice(self.schedule, ("cosine", "constant"), "schedule")
+        if self.patience is not None:
+            check_positive_int(self.patience, "patience")
         for argument in ("learning_rate", "warmup_epochs", "weight_decay", "seed"):
             if not getattr(self, argument) >= 0:
                 raise ValueError(

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfp_glow.app.errors import UserError, blames_input
 from tfp_glow.app.model_file import read_model
-from tfp_glow.app.run import CONFIG, MODEL
+from tfp_glow.app.run import CONFIG, MODEL, model_of
 from tfp_glow.app.settings import Settings
 from tfp_glow.data import ImageData, load_images
 from tfp_glow.dequantization import Dequantized
@@ -30,7 +30,7 @@ def load_model(path: str | os.PathLike) -> tuple[FlowModel, Settings | None]:
       UserError: If there is no such model.
     """
     path = pathlib.Path(path)
-    file = path / MODEL if path.is_dir() else path
+    file = model_of(path) if path.is_dir() else path
     if not file.is_file() or file.suffix != ".keras":
         raise UserError(
             f"run must be a folder with a {MODEL}, or a .keras file. Received: {str(path)!r}."

@@ -101,6 +101,7 @@ def test_values_are_those_of_tfp(network):
     np.testing.assert_allclose(log_det, their_log_det, atol=SOLVER)
 
 
+@pytest.mark.slow
 def test_hutchinsons_trace_is_unbiased_and_repeats_until_it_advances(network):
     exact = tgb.ContinuousFlow(network, tolerance=1e-6, dtype="float64")
     noisy = tgb.ContinuousFlow(network, trace="hutchinson", tolerance=1e-6, seed=0, dtype="float64")

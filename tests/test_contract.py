@@ -39,7 +39,13 @@ def cases() -> dict:
     return {}
 
 
-@pytest.fixture(params=NAMES)
+def mostly_quick(names) -> list:
+    """Solving a differential equation takes long, compiling or not."""
+    solved = {"ContinuousFlow-condition"}
+    return [pytest.param(n, marks=pytest.mark.slow if n in solved else ()) for n in names]
+
+
+@pytest.fixture(params=mostly_quick(NAMES))
 def case(request, cases) -> Case:
     if request.param not in cases:
         cases[request.param] = Case(request.param)

@@ -22,6 +22,7 @@ def fit(model, epochs=1):
     return model.fit(IMAGES, batch_size=16, epochs=epochs, shuffle=False, verbose=0).history
 
 
+@pytest.mark.slow
 def test_a_loaded_model_goes_on_with_the_noise_it_would_have_had(tmp_path):
     keras.utils.set_random_seed(0)
     whole = new_model()
@@ -40,6 +41,7 @@ def test_each_step_has_noise_of_its_own():
     assert len(set(fit(model, epochs=3)["loss"])) == 3
 
 
+@pytest.mark.slow
 def test_each_seed_has_noise_of_its_own():
     assert fit(new_model(1)) != fit(new_model(2))
 

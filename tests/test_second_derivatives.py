@@ -67,7 +67,7 @@ def line(dtype: str) -> tgb.ContinuousFlow:
             for name in REVERSIBLE
         ),
         (REGISTRY["ResidualBlock"].make, (3,), "forward", "The solution of a fixed point"),
-        (line, (1,), "inverse", "continuous_flow"),
+        pytest.param(line, (1,), "inverse", "continuous_flow", marks=pytest.mark.slow),
     ],
     ids=[*REVERSIBLE, "ResidualBlock", "ContinuousFlow"],
 )

@@ -1,6 +1,18 @@
 """Settings for the whole suite."""
 
+import gc
 import os
+
+import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def what_stays_is_not_searched_for_garbage():
+    """TensorFlow keeps every graph with a custom gradient: millions of objects in the end."""
+    gc.freeze()
+    yield
+    gc.collect()
+    gc.freeze()

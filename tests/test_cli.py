@@ -562,7 +562,7 @@ def test_export(trained, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_training_and_saves_nothing(data, tmp_path):
     options = ("--epochs", 2, "--learning-rate", 1e30, "--warmup-epochs", 0)
-    result = invoke("train", "--data", data, *TINY, *options, "--output", tmp_path / "run")
+    result = invoke("train", "--data", data, *VECTORS, *options, "--output", tmp_path / "run")
     assert result.exit_code == 2
     assert "Error: The loss is " in result.stderr
     assert not (tmp_path / "run" / "model.keras").exists()

@@ -63,7 +63,7 @@ def test_every_recipe_is_tested():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_training_lowers_the_loss_and_inverts(name, tmp_path):
-    """One model: fit, invert, save and load, export."""
+    """One model: fit, invert, save and load; test_hostile exports all."""
     flow, x = build(name), data(name)
     model = tg.FlowModel(flow)
     model.compile(keras.optimizers.Adam(1e-2), jit_compile=name in COMPILED)
@@ -74,13 +74,9 @@ def test_training_lowers_the_loss_and_inverts(name, tmp_path):
 
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    tg.export_saved_model(flow, tmp_path / "exported")
-    exported = tf.saved_model.load(str(tmp_path / "exported"))
     with tg.evaluation():
         expected = flow.log_prob(x[:3])
         np.testing.assert_allclose(loaded.distribution.log_prob(x[:3]), expected, atol=1e-4)
-    actual = exported.signatures["log_prob"](x=x[:3])["log_prob"]
-    np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", mostly_slow(SMALL))

@@ -74,7 +74,6 @@ def line(dtype: str) -> tgb.ContinuousFlow:
 def test_what_has_first_derivatives_alone_says_so(make, shape, direction, message):
     bijector, x = make("float64"), normal((2, *shape))
 
-    @tf.function
     def second(x):
         with tf.GradientTape() as outer:
             outer.watch(x)

@@ -159,10 +159,9 @@ class Run:
         if done < self.settings.epochs and waited < (self.settings.patience or math.inf):
             report(self._headline(model, data, done))
             self._fit(model, data, done, batches, verbose)
-        losses = validation_losses(self.folder / HISTORY)
-        best = len(losses) - epochs_since_best(losses)
-        report(f"Training is over. Pictures and the SavedModel of epoch {best}, the best, follow.")
         model = read_model(model_of(self.folder))
+        best = int(model.optimizer.iterations) // batches
+        report(f"Training is over. Pictures and the SavedModel of epoch {best}, the best, follow.")
         draw_curves(self.folder / HISTORY, self.folder / CURVES)
         draw_pictures(model.distribution, data, self.folder, seed=self.settings.seed)
         with replacing(self.folder / EXPORT) as temporary:

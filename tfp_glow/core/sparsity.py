@@ -30,7 +30,7 @@ def is_autoregressive(network: Callable, size: int, dtype: tf.DType) -> bool:
     probed = np.linspace(0, size - 1, min(size, _PROBED)).astype(int)
     read = sum(_read(network, size, probed, dtype, point) for point in range(_POINTS)) > 0
     # Only in a graph without circles no path is as long as there are vertices.
-    for _ in range(int(np.ceil(np.log2(size + 1)))):
+    for _ in range(int(np.ceil(np.log2(len(probed) + 1)))):
         read = read.astype("float32") @ read.astype("float32") > 0
     return not read.any()
 

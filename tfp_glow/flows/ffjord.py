@@ -56,7 +56,7 @@ def ffjord(
       dtype: dtype of data, latents and log-dets.
 
     Returns:
-      A `Flow` with latents `[size]`. It starts as the identity.
+      A `Flow` with latents `[size]`.
 
     Raises:
       ValueError, TypeError: If an argument is out of its range.

@@ -107,7 +107,7 @@ class MADE(ConfiguredLayer):
         self._residual = residual
         layers = 2 * len(hidden_units) + 1
         seeds = np.random.SeedSequence(seed).generate_state(2 * layers + 1).tolist()
-        # Of the order's random draw from the first version on, the place in the sequence.
+        # The order is drawn from where version 0.1.0 drew it, so that its files keep theirs.
         order_seed = seeds.pop(layers)
         degrees = 1 + _places(order, size, order_seed)
         lowest = _lowest_degree(degrees_from, size, condition_size)

@@ -97,19 +97,19 @@ def main() -> None:
     for flow, data in itertools.product(options.flows, options.data):
         rows = []
         for model in options.models:
-            common = {"flow": flow, "data": data, "model": model, "marks": options.steps}
+            common = {"flow": flow, "data": data, "model": model}
             runs = []
             for seed in range(options.seeds):
                 python = sys.executable if model == "ours" else options.peers_python
-                with Worker("benchmarks.learning", {**common, "seed": seed}, python=python) as one:
-                    runs.append(one.ask("train"))
-            rows += _rows(common, runs) if runs[0] else []
+                its = {**common, "seed": seed, "marks": options.steps}
+                with Worker("benchmarks.learning", its, python=python) as worker:
+                    runs.append(worker.ask("train"))
+            rows += _rows(common, options.steps, runs) if runs[0] else []
         report("learning", rows, keys=KEYS)
 
 
-def _rows(common: dict, runs: list[dict]) -> list[dict]:
+def _rows(common: dict, marks: list[int], runs: list[dict]) -> list[dict]:
     """One row a number of steps, over the seeds."""
-    marks = common.pop("marks")
     rows = []
     for index, steps in enumerate(marks):
         nats = [run["nats"][index] for run in runs]

@@ -66,12 +66,16 @@ class KeepBest(keras.callbacks.Callback):
         super().__init__()
         self._path, self._losses, self._patience = pathlib.Path(path), list(losses), patience
 
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether training is to end, or had ended before."""
+        return self._patience is not None and epochs_since_best(self._losses) >= self._patience
+
     def on_epoch_end(self, epoch, logs=None):
         self._losses.append(logs["val_loss"])
-        waited = epochs_since_best(self._losses)
-        if waited == 0:
+        if epochs_since_best(self._losses) == 0:
             self.model.save(self._path)
-        if waited == self._patience:
+        if self.out_of_patience:
             self.model.stop_training = True
 
 

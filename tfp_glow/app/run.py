@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import pathlib
 import platform
@@ -18,7 +17,7 @@ import tfp_glow
 from tfp_glow.app.callbacks import CtrlC, KeepBest, SaveEachEpoch, TensorBoardScalars
 from tfp_glow.app.errors import UserError, blames_input
 from tfp_glow.app.generation import mean_bits_per_dim
-from tfp_glow.app.history import epochs_since_best, keep_epochs, validation_losses
+from tfp_glow.app.history import keep_epochs, validation_losses
 from tfp_glow.app.lock import LOCK, sole_writer
 from tfp_glow.app.model_file import read_model
 from tfp_glow.app.pictures import PICTURES, draw_curves, draw_pictures
@@ -155,10 +154,11 @@ class Run:
             )
         keep_epochs(self.folder / HISTORY, done)
         self._write_config()
-        waited = epochs_since_best(validation_losses(self.folder / HISTORY))
-        if done < self.settings.epochs and waited < (self.settings.patience or math.inf):
+        losses = validation_losses(self.folder / HISTORY)
+        keep_best = KeepBest(self.folder / BEST, losses, self.settings.patience)
+        if done < self.settings.epochs and not keep_best.out_of_patience:
             report(self._headline(model, data, done))
-            self._fit(model, data, done, batches, verbose)
+            self._fit(model, data, done, batches, keep_best, verbose)
         model = read_model(model_of(self.folder))
         best = int(model.optimizer.iterations) // batches
         report(f"Training is over. Pictures and the SavedModel of epoch {best}, the best, follow.")
@@ -185,16 +185,14 @@ class Run:
         model.compile(optimizer, jit_compile=jit_compile)
         return model
 
-    def _fit(self, model: FlowModel, data: ImageData, done: int, batches: int, verbose) -> None:
+    def _fit(
+        self, model: FlowModel, data: ImageData, done: int, batches: int, keep_best, verbose
+    ) -> None:
         keras.utils.set_random_seed(self.settings.seed)
         callbacks = [
             keras.callbacks.CSVLogger(self.folder / HISTORY, append=True),
             TensorBoardScalars(self.folder / "tensorboard"),
-            KeepBest(
-                self.folder / BEST,
-                validation_losses(self.folder / HISTORY),
-                self.settings.patience,
-            ),
+            keep_best,
             SaveEachEpoch(self.model_file),
         ]
         with CtrlC() as ctrl_c:

@@ -89,7 +89,8 @@ class MaskedAutoregressive(FlowBijector):
         self._law, self._reach = law, check_reach(reach)
         hold_network(self, network)
         size = event_shape or _inputs_of(network)
-        if size and law.parameters_per_channel and tf.executing_eagerly():
+        is_seen = size and law.parameters_per_channel and tf.executing_eagerly()
+        if is_seen and not getattr(network, "autoregressive_by_masks", False):
             self._check_autoregressive(size)
 
     def _inverse_and_log_det(self, x, condition=None):

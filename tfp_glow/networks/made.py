@@ -83,6 +83,9 @@ class MADE(ConfiguredLayer):
       Estimation", arXiv:1502.03509.
     """
 
+    # Which `MaskedAutoregressive` need not find out.
+    autoregressive_by_masks = True
+
     def __init__(
         self,
         inputs: int | Sequence[int],

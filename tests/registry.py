@@ -268,6 +268,11 @@ REGISTRY: dict[str, Entry] = {
         tgb.ResidualBlock, lambda d: residual(d, condition_shape=(3,)), (3,), features
     ),
     "ResidualBlock-image": Entry(tgb.ResidualBlock, image_residual, (2, 2, 1)),
+    "ReversibleUnit": Entry(
+        tgb.ReversibleUnit,
+        lambda d: tgb.ReversibleUnit(factory(d), factory(d), event_shape=4, dtype=d),
+        (4,),
+    ),
     "Squeeze": Entry(tgb.Squeeze, lambda d: tgb.Squeeze(2), (4, 2, 3)),
     "Squeeze-3": Entry(tgb.Squeeze, lambda d: tgb.Squeeze(3), (3, 6, 1)),
     "Sylvester-condition": Entry(

@@ -1,6 +1,6 @@
 """Normalizing flows for TensorFlow Probability that train with Keras 3."""
 
-from tfp_glow import bijectors, flows, laws, networks
+from tfp_glow import bijectors, classifiers, flows, laws, layers, networks
 from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.export import export_saved_model
@@ -15,6 +15,7 @@ __all__ = [
     "FlowModel",
     "Tracked",
     "bijectors",
+    "classifiers",
     "collected_penalties",
     "evaluation",
     "export_saved_model",
@@ -22,6 +23,7 @@ __all__ = [
     "interpolate",
     "join_levels",
     "laws",
+    "layers",
     "networks",
     "split_levels",
     "standard_normal",

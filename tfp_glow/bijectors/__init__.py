@@ -18,6 +18,7 @@ from tfp_glow.bijectors.radial import Radial
 from tfp_glow.bijectors.recompute import Recompute
 from tfp_glow.bijectors.repeat import Repeat
 from tfp_glow.bijectors.residual_block import ResidualBlock
+from tfp_glow.bijectors.reversible_unit import ReversibleUnit
 from tfp_glow.bijectors.squeeze import Squeeze
 from tfp_glow.bijectors.sylvester import Sylvester
 from tfp_glow.core.bijector import FlowBijector
@@ -42,6 +43,7 @@ __all__ = [
     "Recompute",
     "Repeat",
     "ResidualBlock",
+    "ReversibleUnit",
     "Squeeze",
     "Sylvester",
 ]

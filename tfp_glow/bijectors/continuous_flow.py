@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -18,6 +17,7 @@ from tfp_glow.core.once_differentiable import differentiated_once
 from tfp_glow.core.passes import FORWARD, INVERSE, Pass
 from tfp_glow.core.penalties import add_penalty, penalties_wanted
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
+from tfp_glow.core.substitution import refuse_assignments, substituted
 from tfp_glow.solvers.log_det_estimators import LARGEST_EXACT, value_and_jacobian
 
 __all__ = ["ContinuousFlow"]
@@ -169,9 +169,9 @@ class ContinuousFlow(NoisyBijector):
         def derivative(time, state, trained_weights, condition=None):
             time = time if direction is FORWARD else 1.0 - time
             current = dict(enumerate(weights)) | dict(zip(trained, trained_weights, strict=True))
-            pairs = list(zip(self.keras_variables, current.values(), strict=True))
-            with keras.StatelessScope(pairs):
+            with substituted(self.keras_variables, list(current.values())) as assigned:
                 velocity, trace, cost = self._rates(state[0], time, condition, noise, penalized)
+            refuse_assignments(assigned, self.keras_variables, (), self.name)
             return _while_it_lasts(state[0], sign * velocity, sign * trace, cost)
 
         # The solver's gradients reach the constants that it is told of, not what is closed over.

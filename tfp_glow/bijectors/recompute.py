@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import keras
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector, initialize_part
 from tfp_glow.core.passes import FORWARD, INVERSE, Pass
 from tfp_glow.core.rebuild import differentiable, read_tape, trainable_tensors
+from tfp_glow.core.replay import this_moment
+from tfp_glow.core.substitution import refuse_assignments, substituted
 from tfp_glow.core.wrapper import Wrapper
 
 __all__ = ["Recompute"]
@@ -16,7 +17,8 @@ __all__ = ["Recompute"]
 class Recompute(Wrapper):
     """The same bijector, whose gradient evaluates it again instead of storing what it computed.
 
-    Of a pass nothing but its input is kept. For a `ResidualBlock` this is the memory-saving
+    Of a pass nothing but its input is kept. Batch normalization updates its statistics once, and
+    dropout draws the same numbers again. For a `ResidualBlock` this is the memory-saving
     gradient of Residual Flows, right for any weights of the examples. Unlike
     `Repeat(reversible=True)` it inverts nothing.
 
@@ -49,31 +51,37 @@ class Recompute(Wrapper):
         return self._recomputed(INVERSE, x, condition)
 
     def _recomputed(self, direction: Pass, value, condition):
-        variables = self.keras_variables
+        variables, again = self.keras_variables, this_moment()
         values = [tf.convert_to_tensor(v) for v in variables]
-        conditions = differentiable(condition)
+        conditions, places = differentiable(condition), []
 
         def transformed(value, given, values):
-            with keras.StatelessScope(list(zip(variables, values, strict=True))):
+            with substituted(variables, values) as assigned:
                 result = direction(self.bijector, value, given)
-                return result, trainable_tensors(self.bijector)
+                tensors = trainable_tensors(self.bijector)
+            refuse_assignments(assigned, variables, self.changed_by_calls, self.name)
+            return result, tensors, assigned
 
         @tf.custom_gradient
         def run(value, conditions, values):
             given = conditions[0] if conditions else condition
-            result, _ = transformed(value, given, values)
+            result, _, assigned = transformed(value, given, values)
+            places[:] = assigned
 
             def gradient(*upstream):
-                with tf.GradientTape(watch_accessed_variables=False) as tape:
+                with again(), tf.GradientTape(watch_accessed_variables=False) as tape:
                     tape.watch([value, *conditions, *values])
-                    again, tensors = transformed(value, given, values)
-                found = read_tape(tape, again, upstream, value, tensors, given)
+                    result, tensors, _ = transformed(value, given, values)
+                found = read_tape(tape, result, upstream[:2], value, tensors, given)
                 of_values = [found.variables.get(id(variable)) for variable in variables]
                 return found.gradient, [found.condition] if conditions else [], of_values
 
-            return result, gradient
+            return (*result, *assigned.values()), gradient
 
-        return run(value, conditions, values)
+        value, log_det, *new = run(value, conditions, values)
+        for place, state in zip(places, new, strict=True):
+            variables[place].assign(state)
+        return value, log_det
 
     def _initialize(self, x, condition=None):
         return initialize_part(self.bijector, x, condition)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector, initialize_part
 from tfp_glow.core.checks import check_bool, check_callable, check_positive_int
+from tfp_glow.core.compat import is_training
 from tfp_glow.core.passes import FORWARD, INVERSE, Pass, broadcast_batch
-from tfp_glow.core.reversible import refuse_randomness, run_reversibly
+from tfp_glow.core.probe import Findings, probe
+from tfp_glow.core.reversible import run_reversibly
 from tfp_glow.core.stack import Stack
 
 __all__ = ["Repeat"]
@@ -31,9 +33,13 @@ class Repeat(FlowBijector):
     The gradient stores what every step computed. `reversible=True` stores nothing: backwards,
     each step's input is rebuilt from its output, so that memory does not grow with depth
     either. A coupling's network is evaluated once more for that, at 4/3 of the arithmetic.
-    Rounding errors of the inverses add up over the steps, and a step that draws random numbers
-    is refused, since they could not be drawn again. Values and gradients are otherwise those of
-    the plain loop; gradients of gradients are not available.
+    Rounding errors of the inverses add up over the steps. Values and gradients are otherwise those
+    of the plain loop; gradients of gradients are not available.
+
+    Networks of a step may hold layers that change state in training. Batch normalization updates
+    its statistics once a pass, and dropout draws the same numbers where the gradient evaluates the
+    network again. Random numbers from elsewhere than a `keras.random.SeedGenerator` could not be
+    drawn again, and are refused.
 
     Args:
       make_step: Function of no arguments that returns a new step; called `depth` times, so that
@@ -50,8 +56,9 @@ class Repeat(FlowBijector):
     Raises:
       TypeError: If `make_step` returns no `FlowBijector`.
       ValueError: If `depth` is no positive int, the steps differ in structure, a step holds
-        variables that are not Keras variables, a step changes state when it is evaluated, as
-        batch normalization and dropout do in training, or a reversible step draws random numbers.
+        variables that are not Keras variables, a step changes other variables than those of its
+        networks' layers when it is evaluated, or a reversible step draws random numbers that
+        cannot be drawn again.
 
     Example:
 
@@ -88,7 +95,7 @@ class Repeat(FlowBijector):
             name=name,
         )
         self._reversible = reversible
-        self._can_be_replayed = False  # Not known before the first pass.
+        self._findings = {}  # Of the step, by Keras' phase, from the first pass on.
         # The template's own variables are no part of the loop.
         self.__dict__["_stack"] = Stack(step, depth, unroll)
         self._opaque = step.is_opaque
@@ -103,6 +110,7 @@ class Repeat(FlowBijector):
                 name=f"{index:03d}_{same[0].name}",
                 trainable=same[0].trainable,
                 dtype=same[0].dtype,
+                aggregation=same[0].aggregation,
             )
             if same[0].regularizer is not None:
                 stacked.regularizer = functools.partial(_sum_over_steps, same[0].regularizer)
@@ -133,26 +141,49 @@ class Repeat(FlowBijector):
         return self._run(INVERSE, x, condition)
 
     def _run(self, direction: Pass, value, condition):
-        def plain(value, condition, stacked):
-            return self._steps(direction, value, condition, stacked)
-
         stacked = self._stacked()
-        if not self._reversible:
-            return plain(value, condition, stacked)
-        if not self._can_be_replayed:
-            refuse_randomness(self._stack, direction, value, condition, stacked, self.name)
-            self._can_be_replayed = True
-        return run_reversibly(plain, self._stack, direction, value, condition, stacked)
+        assigned = self._found(direction, value, condition, stacked).assigned
 
-    def _steps(self, direction: Pass, value, condition, stacked):
-        def step(slices, value, log_det):
-            new, change = self._stack.run_step(direction, slices, value, condition)
+        def plain(value, condition, stacked):
+            return self._steps(direction, value, condition, stacked, assigned)
+
+        run = plain
+        if self._reversible:
+            run = functools.partial(run_reversibly, plain, self._stack, direction)
+        value, log_det, *new = run(value, condition, stacked)
+        for index, state in zip(assigned, new, strict=True):
+            self.keras_variables[index].assign(state)
+        return value, log_det
+
+    def _found(self, direction: Pass, value, condition, stacked) -> Findings:
+        """What a step does beside its values in the phase of here and now."""
+        if not (self._reversible or self.changed_by_calls):
+            return Findings()
+        training = is_training()
+        if training not in self._findings:
+            found = probe(self._stack, direction, value, condition, stacked)
+            if self._reversible:
+                found.refuse_randomness(self.name)
+            self._findings[training] = found
+        return self._findings[training]
+
+    def _steps(self, direction: Pass, value, condition, stacked, assigned: Sequence[int]) -> tuple:
+        """The last value, the log-det, and the new stacked state at the places `assigned`."""
+
+        def step(index, slices, value, log_det, arrays):
+            new, change, changes = self._stack.run_step(direction, slices, value, condition)
             new = tf.ensure_shape(new, value.shape)
-            return new, log_det + tf.ensure_shape(change, log_det.shape)
+            log_det += tf.ensure_shape(change, log_det.shape)
+            arrays = [
+                array.write(index, changes[i]) for array, i in zip(arrays, assigned, strict=True)
+            ]
+            return new, log_det, arrays
 
-        state = (value, broadcast_batch(0.0, value, self.forward_min_event_ndims))
+        arrays = [self._stack.array_of(stacked[i]) for i in assigned]
+        state = (value, broadcast_batch(0.0, value, self.forward_min_event_ndims), arrays)
         backwards = self._stack.is_backwards(direction)
-        return self._stack.loop(step, state, stacked, backwards=backwards)
+        value, log_det, arrays = self._stack.loop(step, state, stacked, backwards=backwards)
+        return value, log_det, *(array.stack() for array in arrays)
 
     def _stacked(self) -> list[tf.Tensor]:
         return [tf.convert_to_tensor(v) for v in self.keras_variables]
@@ -200,9 +231,17 @@ class Repeat(FlowBijector):
 
     @property
     def initialized_flags(self) -> list:
-        flags = {id(flag) for flag in self._stack.template.initialized_flags}
+        return self._stacked_of(self._stack.template.initialized_flags)
+
+    @property
+    def changed_by_calls(self) -> tuple:
+        return tuple(self._stacked_of(self._stack.template.changed_by_calls))
+
+    def _stacked_of(self, variables: Iterable) -> list:
+        """Those that stand for the given variables of the template."""
+        chosen = {id(variable) for variable in variables}
         pairs = zip(self._stack.template.keras_variables, self.keras_variables, strict=True)
-        return [stacked for variable, stacked in pairs if id(variable) in flags]
+        return [stacked for variable, stacked in pairs if id(variable) in chosen]
 
 
 def _sum_over_steps(regularizer: Callable, stacked) -> tf.Tensor:

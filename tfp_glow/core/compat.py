@@ -10,6 +10,9 @@
 | `anything_records`, `tapes_watching`: `pywrap_tfe` | a remembered pass can hide a gradient |
 | `may_have_written`: `Graph.get_operations`, `op_def` | it can be older than an assignment |
 | `declares_its_parameters`: `CompositeTensor` | it can be older than a hidden variable |
+| `keras_call_context`, `in_call_context`: `global_state` | gradients leave the training phase |
+| `outside_of_traces`: `global_state` | a layer with a loop must be built before it is traced |
+| `layers_inside`: `Layer._flatten_layers` | regularizers of activations are lost in loops |
 | `view`: `keras.Variable` over a `tf.Variable` makes no copy | `FlowModel` trains copies |
 
 TFP's `Bijector` calls `_cache.forward`, `_cache.inverse` and their `_attributes`, which
@@ -18,8 +21,13 @@ TFP's `Bijector` calls `_cache.forward`, `_cache.inverse` and their `_attributes
 
 from __future__ import annotations
 
+import contextlib
+import copy
+from collections.abc import Iterator
+
 import keras
 import tensorflow as tf
+from keras.src.backend.common import global_state
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.eager.record import VariableWatcher, could_possibly_record
 from tensorflow.python.ops import control_flow_util
@@ -32,14 +40,20 @@ __all__ = [
     "VariableWatcher",
     "anything_records",
     "declares_its_parameters",
+    "in_call_context",
     "in_xla",
+    "is_training",
+    "keras_call_context",
+    "layers_inside",
     "may_have_written",
+    "outside_of_traces",
     "tapes_watching",
     "tracks_attributes",
     "untracked",
     "view",
 ]
 
+_CALL_CONTEXT, _STATELESS_SCOPE = "current_call_ctx", "stateless_scope"
 # Stateful operations that write to no variable.
 _READS = {"Assert", "ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"}
 
@@ -83,6 +97,43 @@ def may_have_written(graph: tf.Graph, start: int) -> bool:
         operation.op_def.is_stateful and operation.type not in _READS
         for operation in graph.get_operations()[start:]
     )
+
+
+def keras_call_context():
+    """What the Keras layers that are being called hand to those inside, None outside of a call."""
+    return copy.copy(global_state.get_global_attribute(_CALL_CONTEXT))
+
+
+def is_training() -> bool:
+    """Whether Keras layers that are called here are in training, if not told otherwise."""
+    return bool(getattr(keras_call_context(), "training", False))
+
+
+def in_call_context(context) -> contextlib.AbstractContextManager[None]:
+    """Layers inside are called as if by those that had this context."""
+    return _global_attribute(_CALL_CONTEXT, context)
+
+
+@contextlib.contextmanager
+def outside_of_traces() -> Iterator[None]:
+    """Variables made inside have values at once, where a layer is built while it is traced, too."""
+    with tf.init_scope(), _global_attribute(_STATELESS_SCOPE, None):
+        yield
+
+
+@contextlib.contextmanager
+def _global_attribute(name: str, value) -> Iterator[None]:
+    before = global_state.get_global_attribute(name)
+    global_state.set_global_attribute(name, value)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(name, before)
+
+
+def layers_inside(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layer and all that it is made of."""
+    return list(layer._flatten_layers())
 
 
 def view(variable: tf.Variable) -> keras.Variable:

@@ -73,11 +73,22 @@ class Holder(tf.Module):
         return holder
 
     def add_variable(
-        self, value, *, name: str, trainable: bool = True, dtype: str | None = None
+        self,
+        value,
+        *,
+        name: str,
+        trainable: bool = True,
+        dtype: str | None = None,
+        aggregation: str = "none",
     ) -> keras.Variable:
         """Creates a `keras.Variable` whose `tf.Variable` hangs on the bijector as `_name`."""
         variable = keras.Variable(
-            value, dtype=dtype or self.dtype.name, trainable=trainable, autocast=False, name=name
+            value,
+            dtype=dtype or self.dtype.name,
+            trainable=trainable,
+            autocast=False,
+            aggregation=aggregation,
+            name=name,
         )
         super().__setattr__(f"_{name}", variable.value)
         self._keras_variables.append(variable)
@@ -88,6 +99,18 @@ class Holder(tf.Module):
         """Every `keras.Variable` inside, each once: own, of networks and of inner bijectors."""
         own = [*self._keras_variables, *(v for n in self._networks for v in n.variables)]
         inner = (v for part in self._holders() for v in part.keras_variables)
+        return tuple({id(v): v for v in (*own, *inner)}.values())
+
+    @property
+    def changed_by_calls(self) -> tuple[keras.Variable, ...]:
+        """Those that networks may change where they are called in training.
+
+        The statistics of batch normalization, for instance, and the seeds of dropout. What is
+        `Stateful` changes at its own moments alone.
+        """
+        networks = (n for n in self._networks if not isinstance(n, Stateful))
+        own = [v for n in networks for v in n.non_trainable_variables]
+        inner = (v for part in self._holders() for v in part.changed_by_calls)
         return tuple({id(v): v for v in (*own, *inner)}.values())
 
     def all_variables(self) -> Iterator[keras.Variable | tf.Variable]:

@@ -16,7 +16,16 @@ from typing import Literal
 
 import tensorflow as tf
 
-__all__ = ["Backend", "Modes", "collected_penalties", "current", "draw", "evaluation", "lower_for"]
+__all__ = [
+    "Backend",
+    "Modes",
+    "collected_penalties",
+    "current",
+    "draw",
+    "evaluation",
+    "lower_for",
+    "reinstated",
+]
 
 Backend = Literal["cpu", "cpu_xla", "accelerator"]
 
@@ -108,10 +117,15 @@ def lower_for(backend: Backend) -> Iterator[None]:
         yield
 
 
+def _in_force(**changes) -> contextlib.AbstractContextManager[None]:
+    return reinstated(dataclasses.replace(current(), **changes))
+
+
 @contextlib.contextmanager
-def _in_force(**changes) -> Iterator[None]:
+def reinstated(modes: Modes) -> Iterator[None]:
+    """Brings back modes that were in force before."""
     graph = tf.compat.v1.get_default_graph()
-    before, modes = _modes_of_graphs.get(graph), dataclasses.replace(current(), **changes)
+    before = _modes_of_graphs.get(graph)
     token = _modes.set(modes)
     _modes_of_graphs[graph] = modes
     try:

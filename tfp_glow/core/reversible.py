@@ -6,53 +6,40 @@ import tensorflow as tf
 
 from tfp_glow.core.once_differentiable import once_differentiable
 from tfp_glow.core.passes import Pass
-from tfp_glow.core.randomness import random_operations
 from tfp_glow.core.rebuild import Rebuilt, differentiable, rebuild_and_differentiate
+from tfp_glow.core.replay import this_moment
 from tfp_glow.core.stack import Stack
 
-__all__ = ["refuse_randomness", "run_reversibly"]
+__all__ = ["run_reversibly"]
 
 
 def run_reversibly(plain, stack: Stack, direction: Pass, value, condition, stacked: list):
     """The pass `plain(value, condition, stacked)` with that gradient.
 
+    Batch normalization and dropout inside of a step are evaluated again as they were: in the same
+    phase, on the state that they had before the pass.
+
     Args:
-      plain: The loop over the steps, `-> (output, log_det)`.
+      plain: The loop over the steps, `-> (output, log_det, *more)`; nothing flows back from `more`.
       stack: The steps.
       direction: Direction of the pass.
       value, condition, stacked: Its arguments; gradients reach all of them.
     """
-    conditions = differentiable(condition)
+    conditions, again = differentiable(condition), this_moment()
 
     @tf.custom_gradient
     def run(value, conditions, stacked):
         given = conditions[0] if conditions else condition
-        output, log_det = plain(value, given, stacked)
+        output, log_det, *more = plain(value, given, stacked)
 
         def gradient(*upstream):
-            gradients = _gradients(stack, direction, output, given, stacked, upstream)
+            with again():
+                gradients = _gradients(stack, direction, output, given, stacked, upstream[:2])
             return once_differentiable(gradients, "A loop with reversible=True")
 
-        return (output, log_det), gradient
+        return (output, log_det, *more), gradient
 
     return run(value, conditions, stacked)
-
-
-def refuse_randomness(stack: Stack, direction: Pass, value, condition, stacked, name: str) -> None:
-    """Raises where a step draws numbers that the rebuilt pass could not draw again."""
-
-    def step(slices, value, condition):
-        return stack.run_step(direction, slices, value, condition)
-
-    slices = [tf.TensorSpec(p.shape[1:], p.dtype) for p in stacked]
-    inputs = [None if v is None else tf.TensorSpec.from_tensor(v) for v in (value, condition)]
-    traced = tf.function(step, autograph=False).get_concrete_function(slices, *inputs)
-    found = random_operations(traced.graph)
-    if found:
-        raise ValueError(
-            f"make_step of {name} must return a step without random numbers of its own: "
-            f"with reversible=True they cannot be drawn again. Received: a step with {found}."
-        )
 
 
 def _gradients(stack: Stack, direction: Pass, output, condition, stacked, upstream) -> tuple:
@@ -61,21 +48,19 @@ def _gradients(stack: Stack, direction: Pass, output, condition, stacked, upstre
     trainable = [index for index, v in enumerate(variables) if v.trainable]
     backwards = not stack.is_backwards(direction)
 
-    def step(slices, index, value, gradient, of_condition, collected):
+    def step(index, slices, value, gradient, of_condition, collected):
         rebuilt = _rebuild_step(stack, direction, slices, value, condition, (gradient, upstream[1]))
         collected = [
             array.write(index, rebuilt.variables[id(variables[i])])
             for array, i in zip(collected, trainable, strict=True)
         ]
         of_condition = [c + rebuilt.condition for c in of_condition]
-        index += -1 if backwards else 1
-        return index, rebuilt.value, rebuilt.gradient, of_condition, collected
+        return rebuilt.value, rebuilt.gradient, of_condition, collected
 
-    start = tf.constant(stack.depth - 1 if backwards else 0)
     of_condition = [tf.zeros_like(c) for c in differentiable(condition)]
     collected = [stack.array_of(stacked[i]) for i in trainable]
-    state = (start, output, upstream[0], of_condition, collected)
-    _, _, gradient, of_condition, collected = stack.loop(step, state, stacked, backwards=backwards)
+    state = (output, upstream[0], of_condition, collected)
+    _, gradient, of_condition, collected = stack.loop(step, state, stacked, backwards=backwards)
     of_stacked = dict(zip(trainable, (array.stack() for array in collected), strict=True))
     return gradient, of_condition, [of_stacked.get(i) for i in range(len(stacked))]
 

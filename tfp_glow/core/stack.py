@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import keras
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
 from tfp_glow.core.passes import FORWARD, Pass
+from tfp_glow.core.substitution import refuse_assignments, substituted
 
 __all__ = ["Stack"]
 
@@ -37,11 +37,11 @@ class Stack:
         return direction is FORWARD
 
     def loop(self, step: Callable, state: tuple, stacked: Sequence, *, backwards: bool) -> tuple:
-        """Calls `step(slices, *state) -> state` for each step in turn."""
+        """Calls `step(index, slices, *state) -> state` for each step in turn."""
         if self.unroll:
             indices = range(self.depth)
             for index in reversed(indices) if backwards else indices:
-                state = step([p[index] for p in stacked], *state)
+                state = step(index, [p[index] for p in stacked], *state)
             return state
         # Reading from a TensorArray has a gradient that writes one element, where slicing the
         # stacked tensor would add up `depth` tensors of its full size.
@@ -49,7 +49,7 @@ class Stack:
 
         def body(count, *state):
             index = self.depth - 1 - count if backwards else count
-            return count + 1, *step([array.read(index) for array in arrays], *state)
+            return count + 1, *step(index, [array.read(index) for array in arrays], *state)
 
         _, *state = tf.while_loop(
             lambda count, *_: count < self.depth,
@@ -63,25 +63,24 @@ class Stack:
         """An array that takes a slice of a stacked parameter for each step."""
         return tf.TensorArray(stacked.dtype, self.depth, element_shape=stacked.shape[1:])
 
-    def run_step(self, direction: Pass, slices, value, condition):
-        """The template's pass under one step's parameters."""
-        with self.at(slices):
-            return direction(self.template, value, condition)
+    def run_step(self, direction: Pass, slices, value, condition) -> tuple:
+        """The template's pass under one step's parameters, and what it assigned to them."""
+        with self.at(slices) as assigned:
+            value, log_det = direction(self.template, value, condition)
+        return value, log_det, assigned
 
     @contextlib.contextmanager
-    def at(self, slices) -> Iterator[None]:
-        """Substitutes the template's variables; raises where the code inside changes one."""
+    def at(self, slices) -> Iterator[dict]:
+        """Substitutes the template's variables, as `substituted` does.
+
+        Raises:
+          ValueError: Where the code inside changes more than the state of Keras networks.
+        """
         variables = self.template.keras_variables
-        with keras.StatelessScope(list(zip(variables, slices, strict=True))) as scope:
-            given = [scope.get_current_value(v) for v in variables]
-            yield
-        for variable, before in zip(variables, given, strict=True):
-            if scope.get_current_value(variable) is not before:
-                raise ValueError(
-                    f"A step of {self.template.name} changed its variable {variable.path!r} while "
-                    "it was evaluated, as batch normalization and dropout do in training. Use "
-                    "layers whose state does not change, such as layer normalization."
-                )
+        with substituted(variables, slices) as assigned:
+            yield assigned
+        allowed = self.template.changed_by_calls
+        refuse_assignments(assigned, variables, allowed, f"A step of {self.template.name}")
 
     def change(self, change: Callable, value, stacked: Sequence) -> tuple:
         """Calls `change(value) -> value` on each step in turn.
@@ -98,13 +97,12 @@ class Stack:
     def _changed(self, change: Callable, value, stacked) -> tuple:
         variables = self.template.keras_variables
 
-        def step(slices, index, value, changed):
-            with keras.StatelessScope(list(zip(variables, slices, strict=True))) as scope:
+        def step(index, slices, value, arrays):
+            with substituted(variables, slices) as assigned:
                 value = change(value)
-            new = [scope.get_current_value(variable) for variable in variables]
-            changed = [array.write(index, v) for array, v in zip(changed, new, strict=True)]
-            return index + 1, value, changed
+            new = [assigned.get(i, before) for i, before in enumerate(slices)]
+            return value, [array.write(index, v) for array, v in zip(arrays, new, strict=True)]
 
-        state = (tf.constant(0), value, [self.array_of(p) for p in stacked])
-        _, value, changed = self.loop(step, state, stacked, backwards=False)
-        return value, [array.stack() for array in changed]
+        state = (value, [self.array_of(p) for p in stacked])
+        value, arrays = self.loop(step, state, stacked, backwards=False)
+        return value, [array.stack() for array in arrays]

@@ -1,5 +1,6 @@
 """Keras 3 networks for the couplings; they know nothing of TFP."""
 
+from tfp_glow.networks.attention import SelfAttention
 from tfp_glow.networks.conv import ZeroConv2D
 from tfp_glow.networks.glow_network import GlowNetwork
 from tfp_glow.networks.lipschitz import LipschitzConv2D, LipschitzDense
@@ -7,7 +8,9 @@ from tfp_glow.networks.lipschitz_networks import LipschitzConvNetwork, Lipschitz
 from tfp_glow.networks.lipswish import LipSwish
 from tfp_glow.networks.made import MADE
 from tfp_glow.networks.mlp import MLP
+from tfp_glow.networks.preactivation import PreactivationConvs
 from tfp_glow.networks.resnet import ResNet
+from tfp_glow.networks.token_mlp import TokenMLP
 
 __all__ = [
     "MADE",
@@ -18,6 +21,9 @@ __all__ = [
     "LipschitzConvNetwork",
     "LipschitzDense",
     "LipschitzMLP",
+    "PreactivationConvs",
     "ResNet",
+    "SelfAttention",
+    "TokenMLP",
     "ZeroConv2D",
 ]

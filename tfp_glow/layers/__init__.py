@@ -1,0 +1,6 @@
+"""Keras layers that undo themselves, for models of one's own."""
+
+from tfp_glow.layers.bijective import Bijective
+from tfp_glow.layers.reversible import Reversible
+
+__all__ = ["Bijective", "Reversible"]

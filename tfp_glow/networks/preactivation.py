@@ -1,0 +1,95 @@
+"""The residual function of pre-activation networks on images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
+from tfp_glow.networks.configured import ConfiguredLayer
+
+__all__ = ["PreactivationConvs"]
+
+
+@keras.saving.register_keras_serializable("tfp_glow")
+class PreactivationConvs(ConfiguredLayer):
+    """Convolutions, each after batch normalization and ReLU: the F of y = x + F(x).
+
+        h_0 = x,   h_i = conv_i(relu(normalize_i(h_{i-1})))
+
+    Args:
+      filters: Channels that each convolution gives.
+      kernel_sizes: Side of the kernel of each.
+      strides: Stride of the first.
+      seed: Seed of the initial weights (He's normal ones).
+      dtype: Keras dtype or policy; Keras' own default when omitted.
+      name: Name of the layer.
+
+    Call with `[batch, H, W, C]`; returns `[batch, H / strides, W / strides, filters[-1]]`.
+
+    Raises:
+      ValueError, TypeError: If a size is no positive int, or there are not as many kernels as
+        filters.
+
+    Example:
+
+        bottleneck = PreactivationConvs((16, 16, 64), kernel_sizes=(1, 3, 1))
+
+    References:
+      He, Zhang, Ren and Sun, "Identity Mappings in Deep Residual Networks", arXiv:1603.05027.
+    """
+
+    def __init__(
+        self,
+        filters: Sequence[int],
+        *,
+        kernel_sizes: Sequence[int] = (3, 3),
+        strides: int = 1,
+        seed: int | None = None,
+        dtype=None,
+        name: str | None = None,
+    ):
+        super().__init__(dtype=dtype, name=name)
+        check_sizes(filters, "filters")
+        check_sizes(kernel_sizes, "kernel_sizes")
+        check_positive_int(strides, "strides")
+        check_seed(seed)
+        if len(filters) != len(kernel_sizes):
+            raise ValueError(
+                f"kernel_sizes must have one size for each of filters={tuple(filters)}. "
+                f"Received: {tuple(kernel_sizes)}."
+            )
+        seeds = np.random.SeedSequence(seed).generate_state(len(filters)).tolist()
+        self.normalizations = [
+            keras.layers.BatchNormalization(dtype=self.dtype_policy) for _ in filters
+        ]
+        self.convs = [
+            keras.layers.Conv2D(
+                channels,
+                kernel,
+                strides=strides if index == 0 else 1,
+                padding="same",
+                use_bias=index == len(filters) - 1,  # Normalization would take the others away.
+                kernel_initializer=keras.initializers.HeNormal(seeds[index]),
+                dtype=self.dtype_policy,
+            )
+            for index, (channels, kernel) in enumerate(zip(filters, kernel_sizes, strict=True))
+        ]
+
+    def build(self, input_shape):
+        for normalize, conv in zip(self.normalizations, self.convs, strict=True):
+            normalize.build(input_shape)
+            conv.build(input_shape)
+            input_shape = conv.compute_output_shape(input_shape)
+
+    def call(self, x):
+        for normalize, conv in zip(self.normalizations, self.convs, strict=True):
+            x = conv(keras.ops.relu(normalize(x)))
+        return x
+
+    def compute_output_shape(self, input_shape):
+        for conv in self.convs:
+            input_shape = conv.compute_output_shape(input_shape)
+        return input_shape

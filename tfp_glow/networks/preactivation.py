@@ -9,6 +9,7 @@ import numpy as np
 
 from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
 from tfp_glow.networks.configured import ConfiguredLayer
+from tfp_glow.networks.lowered_conv import LoweredConv2D
 
 __all__ = ["PreactivationConvs"]
 
@@ -66,7 +67,7 @@ class PreactivationConvs(ConfiguredLayer):
             keras.layers.BatchNormalization(dtype=self.dtype_policy) for _ in filters
         ]
         self.convs = [
-            keras.layers.Conv2D(
+            LoweredConv2D(
                 channels,
                 kernel,
                 strides=strides if index == 0 else 1,

@@ -8,6 +8,7 @@ import keras
 
 from tfp_glow.core.checks import check_dtype_policy, check_positive_int, check_seed, check_sizes
 from tfp_glow.networks import PreactivationConvs
+from tfp_glow.networks.preactivation import MOMENTUM
 
 __all__ = ["check_common", "logits_of_maps", "logits_of_vectors", "unit_network"]
 
@@ -41,7 +42,9 @@ def unit_network(
 
 def logits_of_maps(x, num_classes: int, seed: int, network_dtype: str | None):
     """Normalization, ReLU and the mean over all positions, before the dense layer."""
-    x = keras.layers.BatchNormalization(dtype=network_dtype, name="head_normalization")(x)
+    x = keras.layers.BatchNormalization(
+        momentum=MOMENTUM, dtype=network_dtype, name="head_normalization"
+    )(x)
     x = keras.layers.GlobalAveragePooling2D(dtype=network_dtype)(keras.layers.ReLU()(x))
     return logits_of_vectors(x, num_classes, seed)
 

@@ -11,7 +11,10 @@ from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
 from tfp_glow.networks.configured import ConfiguredLayer
 from tfp_glow.networks.lowered_conv import LoweredConv2D
 
-__all__ = ["PreactivationConvs"]
+__all__ = ["MOMENTUM", "PreactivationConvs"]
+
+# Of batch normalization's statistics; with Keras' 0.99 those of a deep network lag behind it.
+MOMENTUM = 0.9
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
@@ -24,7 +27,8 @@ class PreactivationConvs(ConfiguredLayer):
       filters: Channels that each convolution gives.
       kernel_sizes: Side of the kernel of each.
       strides: Stride of the first.
-      seed: Seed of the initial weights (He's normal ones).
+      seed: Seed of the initial weights, He's normal ones; the last convolution starts at zero, so
+        that y = x + F(x) starts as the identity.
       dtype: Keras dtype or policy; Keras' own default when omitted.
       name: Name of the layer.
 
@@ -40,6 +44,7 @@ class PreactivationConvs(ConfiguredLayer):
 
     References:
       He, Zhang, Ren and Sun, "Identity Mappings in Deep Residual Networks", arXiv:1603.05027.
+      Goyal et al., "Accurate, Large Minibatch SGD", arXiv:1706.02677, section 5.1, for the start.
     """
 
     def __init__(
@@ -63,8 +68,10 @@ class PreactivationConvs(ConfiguredLayer):
                 f"Received: {tuple(kernel_sizes)}."
             )
         seeds = np.random.SeedSequence(seed).generate_state(len(filters)).tolist()
+        last = len(filters) - 1
         self.normalizations = [
-            keras.layers.BatchNormalization(dtype=self.dtype_policy) for _ in filters
+            keras.layers.BatchNormalization(momentum=MOMENTUM, dtype=self.dtype_policy)
+            for _ in filters
         ]
         self.convs = [
             LoweredConv2D(
@@ -72,11 +79,13 @@ class PreactivationConvs(ConfiguredLayer):
                 kernel,
                 strides=strides if index == 0 else 1,
                 padding="same",
-                use_bias=index == len(filters) - 1,  # Normalization would take the others away.
-                kernel_initializer=keras.initializers.HeNormal(seeds[index]),
+                use_bias=index == last,  # Normalization would take the others away.
+                kernel_initializer="zeros" if index == last else keras.initializers.HeNormal(seed),
                 dtype=self.dtype_policy,
             )
-            for index, (channels, kernel) in enumerate(zip(filters, kernel_sizes, strict=True))
+            for index, (channels, kernel, seed) in enumerate(
+                zip(filters, kernel_sizes, seeds, strict=True)
+            )
         ]
 
     def build(self, input_shape):

@@ -1,5 +1,7 @@
 """Residual blocks: estimators, bounds, inverses and gradients."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -353,6 +355,35 @@ def test_the_memory_saving_gradient_is_right_for_any_weights(jit_compile):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda make: tgb.Repeat(make, 2, reversible=True),
+        lambda make: tgb.Recompute(make()),
+    ],
+)
+def test_gradients_that_evaluate_again_do_so_in_the_mode_of_the_pass(wrap):
+    """Estimates take more terms in evaluation, which is over where the gradient is computed."""
+
+    def make() -> tgb.ResidualBlock:
+        network = LipschitzMLP(3, hidden_units=(8,), seed=0, dtype="float64")
+        return tgb.ResidualBlock(network, dtype="float64")
+
+    bijector, x = wrap(make), normal((4, 3))
+    randomize(bijector)
+
+    def gradient(inside: bool):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            with evaluation():
+                log_det = bijector.inverse_log_det_jacobian(x)
+        with evaluation() if inside else contextlib.nullcontext():
+            return tape.gradient(log_det, x)
+
+    np.testing.assert_allclose(gradient(False), gradient(True), rtol=1e-10)
+
+
 @pytest.mark.parametrize("reversible", [False, True])
 def test_a_loop_of_blocks_equals_a_chain_of_them(reversible):
     networks = iter([strong_network(seed=s) for s in (1, 2, 3)])

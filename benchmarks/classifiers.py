@@ -167,7 +167,7 @@ def _compile(model, learning_rate):
 
 
 def _export(*, path: str, target: str, model: str, units: int, way: str, batch: int) -> None:
-    """Writes the program of loss and gradients, and of the state that changes with them."""
+    """Writes the program of loss, gradients and new statistics, all state among its arguments."""
     import keras
     import tensorflow as tf
 
@@ -175,14 +175,20 @@ def _export(*, path: str, target: str, model: str, units: int, way: str, batch: 
 
     network = _sized(model, units, way)
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    variables = [*network.trainable_variables, *network.non_trainable_variables]
+    count = len(network.trainable_variables)
 
     @tf.function(jit_compile=True, autograph=False)
-    def step(images, labels):
+    def step(images, labels, *state):
+        trained, others = list(state[:count]), list(state[count:])
         with tf.GradientTape() as tape:
-            loss = loss_of(labels, network(images, training=True))
-        return loss, tape.gradient(loss, network.trainable_variables)
+            tape.watch(trained)
+            logits, new = network.stateless_call(trained, others, images, training=True)
+            loss = loss_of(labels, logits)
+        return loss, tape.gradient(loss, trained), new
 
     inputs = [tf.TensorSpec([batch, 32, 32, 3]), tf.TensorSpec([batch], tf.int32)]
+    inputs += [tf.TensorSpec(v.shape, v.dtype) for v in variables]
     with lower_for("cpu_xla" if target == "cpu" else "accelerator"):
         hlo = step.experimental_get_compiler_ir(*inputs)(stage="hlo_serialized")
     pathlib.Path(path).write_bytes(hlo)

@@ -2,6 +2,7 @@
 
 from tfp_glow.networks.conv import ZeroConv2D
 from tfp_glow.networks.glow_network import GlowNetwork
+from tfp_glow.networks.level_classifier import LevelClassifier
 from tfp_glow.networks.lipschitz import LipschitzConv2D, LipschitzDense
 from tfp_glow.networks.lipschitz_networks import LipschitzConvNetwork, LipschitzMLP
 from tfp_glow.networks.lipswish import LipSwish
@@ -13,6 +14,7 @@ __all__ = [
     "MADE",
     "MLP",
     "GlowNetwork",
+    "LevelClassifier",
     "LipSwish",
     "LipschitzConv2D",
     "LipschitzConvNetwork",

@@ -123,22 +123,25 @@ class FlowClassifier(DistributionModel):
         return self.head(tf.reshape(z, [-1, self._head_inputs])), log_prob
 
     def log_prob(self, x):
-        """log p(x) in nats, with the estimators' terms of evaluation, in one batch.
+        """log p(x) `[N]` in nats, with the noise of `predict`, all of x at once.
 
-        `FlowModel(model.distribution).predict(x)` gives the same in batches of many.
+        `FlowModel(model.distribution).predict(x)` goes through large data in batches.
         """
+        x, kwargs = self._arguments((x, None, self._fixed_seed()))
         with evaluation():
-            return self._distribution.log_prob(self._as_data(x))
+            return self._distribution.log_prob(x, **kwargs)
 
     def predict(self, x, *args, **kwargs):
-        """The class probabilities `[N, num_classes]` of data."""
+        """Class probabilities `[N, num_classes]`; equal calls have equal dequantization noise."""
         if isinstance(x, np.ndarray) and not len(x):
             return np.zeros([0, self._num_classes], "float32")
         check_data(x)
         return super().predict(x, *args, **kwargs)
 
     def predict_step(self, data):
-        logits, _ = super().predict_step(data)
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        with evaluation():
+            logits, _ = self((x, None, self._fixed_seed()), training=False)
         return tf.nn.softmax(logits)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -175,6 +178,10 @@ class FlowClassifier(DistributionModel):
 
     def _in_loss_units(self, nats):
         return self._likelihood_weight * nats
+
+    def _fixed_seed(self):
+        """The seed of the noise outside of `fit` and `evaluate`, None where there is no noise."""
+        return None if self.bits_per_dim is None else tf.constant([self._seed % 2**31, 2])
 
     def _roles(self, y) -> tuple:
         return None, y

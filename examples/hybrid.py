@@ -53,14 +53,14 @@ def main() -> None:
 
 
 def rows_by_class(images: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """`[classes * H, COLUMNS * W]`: of each class the first samples that are given it."""
-    blank = np.zeros_like(images[:1])
-    rows = []
-    for label in range(probabilities.shape[-1]):
-        own = images[probabilities.argmax(-1) == label][:COLUMNS]
-        row = np.concatenate([own, *[blank] * (COLUMNS - len(own))])
-        rows.append(np.concatenate(list(row[..., 0]), axis=1))
-    return np.concatenate(rows)
+    """`[height, width]`: in row k the first samples that are given class k, white around them."""
+    classes = probabilities.shape[-1]
+    height, width = images.shape[1:3]
+    tiles = np.full([classes, height + 1, COLUMNS, width + 1], np.nan)
+    for label in range(classes):
+        own = images[probabilities.argmax(-1) == label][:COLUMNS, ..., 0]
+        tiles[label, :height, : len(own), :width] = own.transpose(1, 0, 2)
+    return tiles.reshape(classes * (height + 1), COLUMNS * (width + 1))
 
 
 def confusion(model: FlowClassifier, data: ImageData) -> np.ndarray:
@@ -73,12 +73,14 @@ def confusion(model: FlowClassifier, data: ImageData) -> np.ndarray:
 
 def picture(mosaic: np.ndarray, counts: np.ndarray, *, title: str, num_bins: int) -> Figure:
     """Samples by class, and the table of classes beside them."""
-    figure = Figure(figsize=(11, 5.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(11, 5.8))
+    box = {"left": 0.06, "right": 0.98, "bottom": 0.1, "top": 0.93, "wspace": 0.15}
+    left, right = figure.subplots(1, 2, gridspec_kw=box)
     classes = len(counts)
     height = mosaic.shape[0] / classes
     left.imshow(mosaic, cmap="gray", vmin=0, vmax=num_bins - 1, interpolation="nearest")
-    left.set_yticks((np.arange(classes) + 0.5) * height - 0.5, range(classes))
+    left.spines[:].set_visible(False)
+    left.set_yticks((np.arange(classes) + 0.5) * height - 1.0, range(classes))
     left.set_xticks([])
     left.set_ylabel("predicted class")
     left.set_title("Samples, by the class that the model gives them")

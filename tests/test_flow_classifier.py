@@ -212,6 +212,16 @@ def check_round_trip(model: tg.FlowClassifier, x, folder) -> tg.FlowClassifier:
     return loaded
 
 
+@pytest.mark.slow
+def test_keras_export_serves_logits_and_log_prob(fitted, tmp_path):
+    model, _ = fitted
+    signature = [tf.TensorSpec([None, 4, 4, 1], tf.uint8)]
+    model.export(tmp_path / "exported", input_signature=signature, verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path / "exported"))
+    logits, log_prob = loaded.serve(IMAGES)
+    assert (logits.shape, log_prob.shape) == ((23, 3), (23,))
+
+
 def test_weights_round_trip(fitted, tmp_path):
     fitted[0].save_weights(tmp_path / "model.weights.h5")
     other = image_model()

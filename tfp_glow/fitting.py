@@ -120,10 +120,11 @@ def check_label_shape(shape, dtype) -> None:
             "y must hold integer class ids; convert them, as in y.astype('int32'). "
             f"Received: dtype {dtype.name}."
         )
-    if tuple(shape[1:]) not in {(), (1,)}:
+    shape = tf.TensorShape(shape)
+    if not any(shape.is_compatible_with(fitting) for fitting in ([None], [None, 1])):
         raise ValueError(
             "y must have shape [N], one class id an example; of one-hot rows the ids are "
-            f"numpy.argmax(y, -1). Received: shape {tuple(shape)}."
+            f"numpy.argmax(y, -1). Received: shape {shape}."
         )
 
 

@@ -130,7 +130,19 @@ class Flow(TransformedDistribution):
         return self._one_pass.forward(z, **condition_kwargs(condition))
 
     def encode_and_log_prob(self, x, condition=None):
-        """`(z, log p(x))` of one pass: latents `[..., *latent]` and nats `[...]`."""
+        """Latents and density of one pass.
+
+        Args:
+          x: `[..., *event]`.
+          condition: What the flow is conditioned on, where it takes a condition.
+
+        Returns:
+          z `[..., *latent]`, and log p(x) `[...]` in nats.
+
+        Example:
+
+            z, log_prob = flow.encode_and_log_prob(x)
+        """
         x = self._checked_event(x)
         z, log_det = self._one_pass._cache.run(INVERSE, x, condition)
         log_det = INVERSE.summed(self._one_pass, log_det, self.event_shape.rank)

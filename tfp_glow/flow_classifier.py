@@ -93,11 +93,14 @@ class FlowClassifier(DistributionModel):
             raise ValueError(f"num_classes must be at least 2. Received: {num_classes}.")
         if likelihood_weight is None:
             likelihood_weight = 1.0 / flow.event_shape.num_elements()
+        check_number(likelihood_weight, "likelihood_weight", least=0)
         super().__init__(flow, seed=check_seed(seed), name=name)
-        self._num_classes = num_classes
-        self._likelihood_weight = check_number(likelihood_weight, "likelihood_weight", least=0)
-        self._head_inputs = _latent_size(flow)
-        self.head = _default_head(flow, num_classes, self._seed) if head is None else head
+        self._num_classes = int(num_classes)
+        self._likelihood_weight = float(likelihood_weight)
+        self._latent_size = math.prod(_continuous(flow).distribution.event_shape)
+        if head is None:
+            head = _default_head(_continuous(flow), num_classes, self._seed)
+        self.head = head
         self._check_head()
         self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
         self.nats = None if self.bits_per_dim is not None else keras.metrics.Mean(name="nats")
@@ -120,7 +123,7 @@ class FlowClassifier(DistributionModel):
         x, kwargs = self._arguments(inputs)
         with self._density_pass(training):
             z, log_prob = self._distribution.encode_and_log_prob(x, **kwargs)
-        return self.head(tf.reshape(z, [-1, self._head_inputs])), log_prob
+        return self.head(tf.reshape(z, [-1, self._latent_size])), log_prob
 
     def log_prob(self, x):
         """log p(x) `[N]` in nats, with the noise of `predict`, all of x at once.
@@ -193,40 +196,36 @@ class FlowClassifier(DistributionModel):
         """Builds the head, and raises where it does not give logits."""
         if not isinstance(self.head, keras.layers.Layer):
             raise TypeError(f"head must be a Keras layer or model. Received: {self.head!r}.")
-        shape = tuple(self.head(tf.zeros([1, self._head_inputs])).shape)
+        shape = tuple(self.head(tf.zeros([1, self._latent_size])).shape)
         if shape != (1, self._num_classes):
             raise ValueError(
                 f"head must give logits [N, {self._num_classes}] of flat latents "
-                f"[N, {self._head_inputs}]. Received: {self.head.name!r}, which gives shape "
+                f"[N, {self._latent_size}]. Received: {self.head.name!r}, which gives shape "
                 f"{shape} of one example."
             )
 
 
 def _check_flow(flow) -> None:
-    inner = flow.flow if isinstance(flow, Dequantized) else flow
-    if not isinstance(inner, Flow):
+    if not isinstance(_continuous(flow), Flow):
         raise TypeError(f"flow must be a Flow, or Dequantized of one. Received: {flow!r}.")
-    if inner.condition_shape is not None:
+    if flow.condition_shape is not None:
         raise ValueError(
             "flow must take no condition, since y is what the model predicts; build it without "
             "num_classes and condition_size. "
-            f"Received: a flow with a condition of shape {inner.condition_shape}."
+            f"Received: a flow with a condition of shape {flow.condition_shape}."
         )
 
 
-def _default_head(flow, num_classes: int, seed: int) -> keras.layers.Layer:
-    inner = getattr(flow, "flow", flow)
-    levels = getattr(inner.bijector, "level_shapes", None)
-    latents = tuple(inner.distribution.event_shape)
-    if levels is None and len(latents) == 3:
-        levels = (latents,)
+def _continuous(flow):
+    return flow.flow if isinstance(flow, Dequantized) else flow
+
+
+def _default_head(flow: Flow, num_classes: int, seed: int) -> keras.layers.Layer:
+    latents = tuple(flow.distribution.event_shape)
+    levels = getattr(flow.bijector, "level_shapes", [latents] if len(latents) == 3 else None)
     if levels is not None:
         return LevelClassifier(num_classes, level_shapes=levels, seed=seed)
     return MLP(num_classes, hidden_units=(256,), inputs=(math.prod(latents),), seed=seed)
-
-
-def _latent_size(flow) -> int:
-    return math.prod(getattr(flow, "flow", flow).distribution.event_shape)
 
 
 def _label_ids(y):

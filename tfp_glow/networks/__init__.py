@@ -1,4 +1,4 @@
-"""Keras 3 networks for the couplings; they know nothing of TFP."""
+"""Keras 3 networks for couplings, and a head for classes; they know nothing of TFP."""
 
 from tfp_glow.networks.conv import ZeroConv2D
 from tfp_glow.networks.glow_network import GlowNetwork

@@ -73,7 +73,7 @@ class FlowClassifier(DistributionModel):
 
     References:
       Chen, Behrmann, Duvenaud and Jacobsen, "Residual Flows for Invertible Generative Modeling",
-      arXiv:1906.02735, section 5; its lambda is `likelihood_weight`.
+      arXiv:1906.02735, section 5; its lambda is `likelihood_weight`, of log p(x) in nats as here.
       Nalisnick, Matsukawa, Teh, Gorur and Lakshminarayanan, "Hybrid Models with Deep and
       Invertible Features", arXiv:1902.02767.
     """
@@ -207,7 +207,10 @@ class FlowClassifier(DistributionModel):
 
 def _check_flow(flow) -> None:
     if not isinstance(_continuous(flow), Flow):
-        raise TypeError(f"flow must be a Flow, or Dequantized of one. Received: {flow!r}.")
+        raise TypeError(
+            "flow must be a Flow, or Dequantized of one; of a bijector it is "
+            f"Flow(standard_normal(size), bijector). Received: {flow!r}."
+        )
     if flow.condition_shape is not None:
         raise ValueError(
             "flow must take no condition, since y is what the model predicts; build it without "
@@ -229,18 +232,18 @@ def _default_head(flow: Flow, num_classes: int, seed: int) -> keras.layers.Layer
 
 
 def _label_ids(y):
-    """Labels as `[batch]`, int32; raises where they can be seen to be none."""
+    """Labels as `[batch]`, int64; raises where they can be seen to be none."""
     if y is None:
         raise ValueError("y must hold the class id of each example, as in (x, y). Received: None.")
     y = tf.convert_to_tensor(y)
     check_label_shape(y.shape, y.dtype)
-    return tf.cast(tf.reshape(y, [-1]), tf.int32)
+    return tf.cast(tf.reshape(y, [-1]), tf.int64)
 
 
 def _cross_entropy(labels, logits):
     """-log p(y given z), NaN where a label is out of range, on every device."""
     num_classes = logits.shape[-1]
     valid = (labels >= 0) & (labels < num_classes)
-    ids = tf.where(valid, labels, 0)
+    ids = tf.where(valid, labels, tf.zeros_like(labels))
     entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(ids, logits)
     return tf.where(valid, entropy, tf.constant(np.nan, logits.dtype))

@@ -158,5 +158,28 @@ def test_bad_arguments(call, message):
         call()
 
 
+@pytest.mark.parametrize("name", ["revnet", "irevnet"])
+def test_labels_that_are_none_are_refused(name):
+    x, y = data()
+    model = compiled(build(name))
+    for labels, error, message in (
+        (y + 1, ValueError, "y must hold class ids from 0 to 2. Received: ids from 1 to 3"),
+        (y - 1, ValueError, "ids from -1 to 1"),
+        (y.astype("float32"), TypeError, "y must hold integer class ids"),
+        (y[:-1], ValueError, "one class id for each example"),
+    ):
+        for call in (model.fit, model.evaluate):
+            with pytest.raises(error, match=message):
+                call(x, labels, verbose=0)
+
+
+def test_losses_of_other_labels_than_ids():
+    x, y = data()
+    model = build("revvit")
+    model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+    rows = keras.utils.to_categorical(y, 3)
+    assert np.isfinite(model.evaluate(x, rows, verbose=0))
+
+
 def test_classifiers_are_public():
     assert tg.classifiers.__all__ == ["irevnet", "revnet", "revvit"]

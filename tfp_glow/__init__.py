@@ -5,6 +5,7 @@ from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.export import export_saved_model
 from tfp_glow.flow import Flow, standard_normal
+from tfp_glow.flow_classifier import FlowClassifier
 from tfp_glow.latents import interpolate, join_levels, split_levels
 from tfp_glow.model import FlowModel
 from tfp_glow.tracking import Tracked
@@ -12,6 +13,7 @@ from tfp_glow.tracking import Tracked
 __all__ = [
     "Dequantized",
     "Flow",
+    "FlowClassifier",
     "FlowModel",
     "Tracked",
     "bijectors",

@@ -108,6 +108,12 @@ class Dequantized(tfd.Distribution):
         bins = tf.floor((y + 0.5) * self._num_bins)
         return tf.cast(tf.clip_by_value(bins, 0, self._num_bins - 1), tf.int32)
 
+    def encode_and_log_prob(self, x, condition=None, *, seed=None):
+        """The flow's latents of y and the bound on log p(x), in nats, of one pass of a `Flow`."""
+        y = self.dequantize(x, seed)
+        z, log_prob = self._flow.encode_and_log_prob(y, condition)
+        return z, log_prob - self._log_bins
+
     def bits_per_dim(self, x, condition=None, *, seed=None):
         """-log_prob / (D log 2), one number an example."""
         kwargs = condition_kwargs(condition)
@@ -125,8 +131,12 @@ class Dequantized(tfd.Distribution):
         return super()._call_prob(self._checked_integers(value), name, **kwargs)
 
     def _log_prob(self, x, seed=None, **kwargs):
-        log_prob = self._flow.log_prob(self.dequantize(x, seed), **kwargs)
-        return log_prob - self.event_shape.num_elements() * math.log(self._num_bins)
+        return self._flow.log_prob(self.dequantize(x, seed), **kwargs) - self._log_bins
+
+    @property
+    def _log_bins(self) -> float:
+        """D log(num_bins), by which a density of y exceeds the probability of x."""
+        return self.event_shape.num_elements() * math.log(self._num_bins)
 
     def _call_sample_n(self, sample_shape, seed, **kwargs):
         return self.quantize(self._flow.sample(sample_shape, seed=seed, **kwargs))

@@ -1,4 +1,4 @@
-"""What `FlowModel` asks of the data that it is given."""
+"""What models around a distribution ask of the data that they are given."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ __all__ = [
     "StopWithoutLoss",
     "check_class_ids",
     "check_data",
+    "check_label_shape",
+    "check_labels",
     "check_weights_reach_the_loss",
     "first_batch",
 ]
@@ -49,7 +51,7 @@ def first_batch(x, y, batch_size: int) -> tuple:
       ValueError: If there is none.
       TypeError: If `x` is no data.
     """
-    if tf.is_tensor(x) or isinstance(x, np.ndarray | list | tuple):
+    if _is_array(x):
         return (*_random_rows(x, y, batch_size), x)
     if isinstance(x, keras.utils.PyDataset):
         batch = x[0] if len(x) else None
@@ -75,7 +77,7 @@ def check_data(x) -> None:
 
 def check_class_ids(y, num_classes: int | None) -> None:
     """Raises where an array of class ids has some out of range; data sets are not read."""
-    if num_classes is None or not (tf.is_tensor(y) or isinstance(y, np.ndarray | list | tuple)):
+    if num_classes is None or not _is_array(y):
         return
     ids = np.asarray(y)
     if np.issubdtype(ids.dtype, np.integer) and ids.size:
@@ -87,6 +89,45 @@ def check_class_ids(y, num_classes: int | None) -> None:
             )
 
 
+def check_labels(x, y, num_classes: int) -> None:
+    """Raises unless arrays come with one class id an example; data sets are not read.
+
+    Raises:
+      TypeError: If the labels are no integers.
+      ValueError: If there are none, too many or too few, or ids out of range.
+    """
+    if y is None and not _is_array(x):
+        return
+    if y is None:
+        raise ValueError(
+            "y must hold the class id of each example of x, as in fit(x, y). Received: None."
+        )
+    ids = np.asarray(y)
+    check_label_shape(ids.shape, ids.dtype)
+    if _is_array(x) and len(ids) != len(x):
+        raise ValueError(
+            "y must hold one class id for each example of x. "
+            f"Received: {len(ids)} ids for {len(x)} examples."
+        )
+    check_class_ids(ids, num_classes)
+
+
+def check_label_shape(shape, dtype) -> None:
+    """Raises unless labels are integers, one an example."""
+    dtype = tf.as_dtype(dtype)
+    if not dtype.is_integer:
+        raise TypeError(
+            "y must hold integer class ids; convert them, as in y.astype('int32'). "
+            f"Received: dtype {dtype.name}."
+        )
+    shape = tf.TensorShape(shape)
+    if not any(shape.is_compatible_with(fitting) for fitting in ([None], [None, 1])):
+        raise ValueError(
+            "y must have shape [N], one class id an example; of one-hot rows the ids are "
+            f"numpy.argmax(y, -1). Received: shape {shape}."
+        )
+
+
 def check_weights_reach_the_loss(y, sample_weight) -> None:
     """Keras drops the weights of arrays without y, which must not go unnoticed."""
     if y is None and sample_weight is not None:
@@ -94,6 +135,10 @@ def check_weights_reach_the_loss(y, sample_weight) -> None:
             "sample_weight needs y, without which Keras does not pass it on. For a flow without a "
             "condition, pass a tf.data.Dataset of (x, None, sample_weight)."
         )
+
+
+def _is_array(x) -> bool:
+    return tf.is_tensor(x) or isinstance(x, np.ndarray | list | tuple)
 
 
 def _random_rows(x, y, batch_size: int) -> tuple:

@@ -129,6 +129,25 @@ class Flow(TransformedDistribution):
         """The data of latents: x = bijector.forward(z)."""
         return self._one_pass.forward(z, **condition_kwargs(condition))
 
+    def encode_and_log_prob(self, x, condition=None):
+        """Latents and density of one pass.
+
+        Args:
+          x: `[..., *event]`.
+          condition: What the flow is conditioned on, where it takes a condition.
+
+        Returns:
+          z `[..., *latent]`, and log p(x) `[...]` in nats.
+
+        Example:
+
+            z, log_prob = flow.encode_and_log_prob(x)
+        """
+        x = self._checked_event(x)
+        z, log_det = self._one_pass._cache.run(INVERSE, x, condition)
+        log_det = INVERSE.summed(self._one_pass, log_det, self.event_shape.rank)
+        return z, self.distribution.log_prob(z) + log_det
+
     def log_prob_moments(self, x, condition=None, *, draws: int = 16):
         """Mean and variance of `log_prob` over the noise of estimated log-dets.
 
@@ -202,9 +221,7 @@ class Flow(TransformedDistribution):
         return super().sample(sample_shape, seed=seed, name=name, **kwargs)
 
     def _log_prob(self, x, condition=None):
-        z, log_det = self._one_pass._cache.run(INVERSE, self._checked_event(x), condition)
-        log_det = INVERSE.summed(self._one_pass, log_det, self.event_shape.rank)
-        return self.distribution.log_prob(z) + log_det
+        return self.encode_and_log_prob(x, condition)[1]
 
     def _checked_event(self, x):
         if x is None:

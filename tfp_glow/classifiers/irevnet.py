@@ -8,6 +8,7 @@ import keras
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import Chain, Squeeze
+from tfp_glow.classifiers.classifier import Classifier
 from tfp_glow.classifiers.ingredients import check_common, logits_of_maps
 from tfp_glow.classifiers.zero_channels import ZeroChannels
 from tfp_glow.core.arguments import bound_arguments
@@ -23,7 +24,7 @@ tfb = tfp.bijectors
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
-class IRevNet(keras.Model):
+class IRevNet(Classifier):
     """The model that `irevnet` returns, with the maps from images to features and back.
 
     The arguments are those of `irevnet`.

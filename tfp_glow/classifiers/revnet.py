@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import keras
 
+from tfp_glow.classifiers.classifier import Classifier
 from tfp_glow.classifiers.downsampling_unit import DownsamplingUnit
 from tfp_glow.classifiers.ingredients import check_common, logits_of_maps, unit_network
 from tfp_glow.core.checks import check_bool, check_sizes
@@ -26,7 +27,7 @@ def revnet(
     seed: int | None = None,
     network_dtype: str | None = None,
     name: str = "revnet",
-) -> keras.Model:
+) -> Classifier:
     """A residual network whose activations are rebuilt, not stored, within its stages.
 
     A 3x3 convolution, then stages of units on halves x = (x1, x2) of the channels,
@@ -54,8 +55,8 @@ def revnet(
       name: Name of the model.
 
     Returns:
-      A `keras.Model` from images `[batch, H, W, C]`, best of mean 0 and deviation 1, to logits
-      `[batch, num_classes]`.
+      A `Classifier`, a `keras.Model` from images `[batch, H, W, C]`, best of mean 0 and deviation 1,
+      to logits `[batch, num_classes]`.
 
     Raises:
       ValueError, TypeError: If an argument is out of its range.
@@ -101,9 +102,7 @@ def revnet(
             x = Reversible(
                 f, g, depth=count, store_activations=store_activations, name=name_of_stage
             )(x)
-    return keras.Model(
-        inputs, logits_of_maps(x, num_classes, next(seeds), network_dtype), name=name
-    )
+    return Classifier(inputs, logits_of_maps(x, num_classes, next(seeds), network_dtype), name=name)
 
 
 def _check_stages(units: Sequence[int], filters: Sequence[int]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import keras
 
+from tfp_glow.classifiers.classifier import Classifier
 from tfp_glow.classifiers.ingredients import check_common, logits_of_vectors
 from tfp_glow.classifiers.patch_embedding import PatchEmbedding
 from tfp_glow.core.checks import check_number, check_positive_int
@@ -31,7 +32,7 @@ def revvit(
     seed: int | None = None,
     network_dtype: str | None = None,
     name: str = "revvit",
-) -> keras.Model:
+) -> Classifier:
     """A vision transformer of two residual streams, whose activations are rebuilt, not stored.
 
     The patches' embeddings enter both streams, x1 = x2. Each layer computes
@@ -59,8 +60,8 @@ def revvit(
       name: Name of the model.
 
     Returns:
-      A `keras.Model` from images `[batch, H, W, C]`, best of mean 0 and deviation 1, to logits
-      `[batch, num_classes]`.
+      A `Classifier`, a `keras.Model` from images `[batch, H, W, C]`, best of mean 0 and deviation 1,
+      to logits `[batch, num_classes]`.
 
     Raises:
       ValueError, TypeError: If an argument is out of its range, or patches do not fit the image.
@@ -94,4 +95,4 @@ def revvit(
     )(keras.layers.Concatenate()([x, x]))
     x = keras.layers.LayerNormalization(epsilon=1e-6, dtype="float32")(x)
     x = keras.layers.GlobalAveragePooling1D(dtype="float32")(x)
-    return keras.Model(inputs, logits_of_vectors(x, num_classes, next(seeds)), name=name)
+    return Classifier(inputs, logits_of_vectors(x, num_classes, next(seeds)), name=name)

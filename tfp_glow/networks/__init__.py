@@ -1,8 +1,9 @@
-"""Keras 3 networks for the couplings; they know nothing of TFP."""
+"""Keras 3 networks for couplings, and a head for classes; they know nothing of TFP."""
 
 from tfp_glow.networks.attention import SelfAttention
 from tfp_glow.networks.conv import ZeroConv2D
 from tfp_glow.networks.glow_network import GlowNetwork
+from tfp_glow.networks.level_classifier import LevelClassifier
 from tfp_glow.networks.lipschitz import LipschitzConv2D, LipschitzDense
 from tfp_glow.networks.lipschitz_networks import LipschitzConvNetwork, LipschitzMLP
 from tfp_glow.networks.lipswish import LipSwish
@@ -16,6 +17,7 @@ __all__ = [
     "MADE",
     "MLP",
     "GlowNetwork",
+    "LevelClassifier",
     "LipSwish",
     "LipschitzConv2D",
     "LipschitzConvNetwork",

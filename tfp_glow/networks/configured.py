@@ -42,4 +42,4 @@ class ConfiguredLayer(keras.layers.Layer):
 
 
 def _plain(value):
-    return list(value) if isinstance(value, tuple | np.ndarray) else value
+    return list(map(_plain, value)) if isinstance(value, list | tuple | np.ndarray) else value

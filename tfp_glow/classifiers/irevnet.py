@@ -53,30 +53,14 @@ class IRevNet(Classifier):
         check_positive_int(bottleneck, "bottleneck")
         check_bool(store_activations, "store_activations")
         shapes = _stage_shapes(image_shape, units, strides, added_channels)
-        seeds, stages = seeds_from(seed), [ZeroChannels(added_channels)] if added_channels else []
+        seeds = seeds_from(seed)
+        stages = [ZeroChannels(added_channels)] if added_channels else []
         for stage, (count, stride, shape) in enumerate(zip(units, strides, shapes, strict=True)):
             if stride > 1:
                 stages.append(Bijective(Squeeze(stride), name=f"squeeze_{stage}"))
-            half = shape[-1] // 2
-            narrow = max(half // bottleneck, 1)
-            networks = [
-                PreactivationConvs(
-                    (narrow, narrow, half),
-                    kernel_sizes=(3, 3, 3),
-                    seed=next(seeds),
-                    dtype=network_dtype,
-                )
-                for _ in "fg"
-            ]
-            name_of_stage = f"stage_{stage}"
-            stages.append(
-                Reversible(
-                    *networks,
-                    depth=count,
-                    store_activations=store_activations,
-                    name=name_of_stage,
-                )
-            )
+            f, g = (_network(shape[-1] // 2, bottleneck, next(seeds), network_dtype) for _ in "fg")
+            options = {"depth": count, "store_activations": store_activations}
+            stages.append(Reversible(f, g, **options, name=f"stage_{stage}"))
         x = inputs = keras.Input(image_shape)
         for stage in stages:
             x = stage(x)
@@ -167,6 +151,13 @@ def irevnet(image_shape: Sequence[int], num_classes: int, **options) -> IRevNet:
       Jacobsen, Smeulders and Oyallon, "i-RevNet: Deep Invertible Networks", arXiv:1802.07088.
     """
     return IRevNet(image_shape, num_classes, **options)
+
+
+def _network(half: int, bottleneck: int, seed: int, dtype: str | None) -> PreactivationConvs:
+    narrow = max(half // bottleneck, 1)
+    return PreactivationConvs(
+        (narrow, narrow, half), kernel_sizes=(3, 3, 3), seed=seed, dtype=dtype
+    )
 
 
 def _stage_shapes(image_shape: tuple, units, strides, added_channels: int) -> list[tuple]:

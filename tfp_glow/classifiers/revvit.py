@@ -60,8 +60,8 @@ def revvit(
       name: Name of the model.
 
     Returns:
-      A `Classifier`, a `keras.Model` from images `[batch, H, W, C]`, best of mean 0 and deviation 1,
-      to logits `[batch, num_classes]`.
+      A `Classifier`, a `keras.Model` from images `[batch, H, W, C]`, best of mean 0 and deviation
+      1, to logits `[batch, num_classes]`.
 
     Raises:
       ValueError, TypeError: If an argument is out of its range, or patches do not fit the image.

@@ -104,7 +104,7 @@ class Reversible(EncodingLayer):
 
         with outside_of_traces():
             self._hold(Repeat(make_step, self._depth, reversible=not self._store_activations))
-        self.trainable = self.trainable
+        self.trainable = self.trainable  # For the networks, which exist now.
 
     @property
     def trainable(self) -> bool:

@@ -30,8 +30,8 @@ tfd = tfp.distributions
 class DistributionModel(keras.Model, abc.ABC):
     """A Keras model that trains a distribution, initialized by the first batch.
 
-    It sees to the noise of dequantization, the mode of evaluation, penalties and regularizers,
-    to what moves on once a step (`FlowBijector.advance`), and to a training without a loss. A
+    It sees to the noise of dequantization, the mode of evaluation, penalties and regularizers, to
+    what moves on once a step (`FlowBijector.advance`), and ends a training whose loss is NaN. A
     subclass writes
 
         call(inputs, training)                      what a batch gives

@@ -42,7 +42,7 @@ def main() -> None:
 def nice_mnist(figure: str, options: argparse.Namespace) -> dict:
     """NICE in nats of x = (pixel + u) / 256, on all training images."""
     train, test = _mnist(options.data)
-    flow = flows.nice(784, seed=SEED, network_dtype="mixed_bfloat16")
+    flow = flows.nice(784, base="logistic", seed=SEED, network_dtype="mixed_bfloat16")
     return _image_row(figure, flow, train, test, tf.identity, options, learning_rate=1e-3)
 
 

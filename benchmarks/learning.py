@@ -42,29 +42,45 @@ class Task:
     """Data of a seed.
 
     Attributes:
-      name: One of the targets in the plane, or "digits", with uniform noise.
+      name: One of the targets in the plane, "digits", with uniform noise, or "red wine".
       seed: Of the data and the batches.
+      red_wine: File of the red wine, as UCI has it.
     """
 
     name: str
     seed: int
+    red_wine: str | None
 
     @functools.cached_property
     def data(self) -> tuple[np.ndarray, np.ndarray]:
         """Training and test data `[N, size]`."""
         generator = np.random.default_rng(self.seed)
-        if self.name != "digits":
-            train, test = (TARGETS[self.name](n, generator) for n in (TRAIN, TEST))
-            return train.astype("float32"), test.astype("float32")
-        digits = load_digits().data[np.random.default_rng(0).permutation(1797)]
-        values = ((digits + generator.random(digits.shape)) / 17.0).astype("float32")
-        return values[:1500], values[1500:]
+        if self.name == "digits":
+            digits = _shuffled(load_digits().data)
+            parts = np.split((digits + generator.random(digits.shape)) / 17.0, [1500])
+        elif self.name == "red wine":
+            wine = np.genfromtxt(self.red_wine, delimiter=";", skip_header=1)[:, :-1]
+            parts = _standardized(_shuffled(wine))
+        else:
+            parts = (TARGETS[self.name](n, generator) for n in (TRAIN, TEST))
+        train, test = (part.astype("float32") for part in parts)
+        return train, test
 
     def batches(self):
         """Batches without end, the same for every library."""
         generator, train = np.random.default_rng(self.seed), self.data[0]
         while True:
             yield train[generator.integers(len(train), size=BATCH)]
+
+
+def _shuffled(values: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(0).permutation(values)
+
+
+def _standardized(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nine tenths and the last tenth, with the mean and deviation of the first."""
+    train, test = np.split(values, [len(values) * 9 // 10])
+    return tuple((part - train.mean(0)) / train.std(0) for part in (train, test))
 
 
 class Learner(Protocol):
@@ -102,6 +118,7 @@ def main() -> None:
             for seed in range(options.seeds):
                 python = sys.executable if model == "ours" else options.peers_python
                 its = {**common, "seed": seed, "marks": options.steps}
+                its["red_wine"] = options.red_wine
                 with Worker("benchmarks.learning", its, python=python) as worker:
                     runs.append(worker.ask("train"))
             rows += _rows(common, options.steps, runs) if runs[0] else []
@@ -130,7 +147,7 @@ def _rows(common: dict, marks: list[int], runs: list[dict]) -> list[dict]:
 
 def _train(options: dict) -> dict | None:
     """What one library learns from one seed, None where it has no such flow."""
-    task = Task(options["data"], options["seed"])
+    task = Task(options["data"], options["seed"], options["red_wine"])
     (train, test), batches = task.data, task.batches()
     learner_of = importlib.import_module(MODULES[options["model"]]).learner
     start = time.perf_counter()
@@ -155,7 +172,8 @@ def _train(options: dict) -> dict | None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--flows", nargs="+", choices=FLOWS, default=list(FLOWS))
-    parser.add_argument("--data", nargs="+", default=["two moons"], help="targets, or digits")
+    parser.add_argument("--data", nargs="+", default=["two moons"], help="see Task")
+    parser.add_argument("--red-wine", help="winequality-red.csv of UCI")
     parser.add_argument("--models", nargs="+", choices=MODULES, default=list(MODULES))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", nargs="+", type=int, default=[200, 500, 2000])

@@ -18,10 +18,11 @@ _FLOWS = {
         size, steps=3, law="spline", hidden_units=_UNITS, seed=seed
     ),
     "realnvp": lambda size, seed: flows.realnvp(size, hidden_units=_UNITS, seed=seed),
+    # As many parameters as zuko's in the plane, whose networks serve all values of a layer.
     "coupling_spline": lambda size, seed: flows.coupling_spline(
-        size, hidden_units=_UNITS, seed=seed
+        size, hidden_units=(73, 73), seed=seed
     ),
-    "nice": lambda size, seed: flows.nice(size, hidden_units=(64, 64), seed=seed),
+    "nice": lambda size, seed: flows.nice(size, hidden_units=_UNITS, seed=seed),
 }
 
 

@@ -14,7 +14,8 @@ _FLOWS = {
     "maf": (zuko.flows.MAF, {"transforms": 5}),
     "maf_spline": (zuko.flows.NSF, {"transforms": 3}),
     "realnvp": (zuko.flows.RealNVP, {"transforms": 8}),
-    "coupling_spline": (zuko.flows.NCSF, {"transforms": 4}),
+    # Its coupling splines, as its documentation has them; NCSF are circular, for angles.
+    "coupling_spline": (zuko.flows.NSF, {"transforms": 4, "passes": 2}),
 }
 
 

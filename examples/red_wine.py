@@ -2,13 +2,16 @@
 
     python examples/red_wine.py winequality-red.csv --output red_wine.png
 
-Each fold is standardized with its training part, a tenth of which decides when to stop.
+Each fold is standardized with its training part, a tenth of which decides when to stop. With more
+than one of `--members` the density is the average of those of as many flows, each with weights and
+a tenth of its own.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -18,12 +21,11 @@ from tfp_glow import Flow, FlowModel, flows
 from tfp_glow.app.plots import require_matplotlib, save_figure
 
 FEATURES, FOLDS = 11, 10
-OPTIONS = {"hidden_units": (64, 64), "seed": 0}
-FLOWS: dict[str, Callable[[], Flow]] = {
-    "RealNVP": lambda: flows.realnvp(FEATURES, steps=3, **OPTIONS),
-    "MAF": lambda: flows.maf(FEATURES, steps=5, **OPTIONS),
-    "coupling spline": lambda: flows.coupling_spline(FEATURES, steps=4, **OPTIONS),
-    "spline MAF": lambda: flows.maf(FEATURES, steps=2, law="spline", **OPTIONS),
+FLOWS: dict[str, Callable[..., Flow]] = {
+    "RealNVP": functools.partial(flows.realnvp, FEATURES, steps=3),
+    "MAF": functools.partial(flows.maf, FEATURES, steps=5),
+    "coupling spline": functools.partial(flows.coupling_spline, FEATURES, steps=4),
+    "spline MAF": functools.partial(flows.maf, FEATURES, steps=2, law="spline"),
 }
 
 
@@ -35,7 +37,8 @@ def main() -> None:
     for fold, (train, test) in enumerate(standardized_folds(data)):
         results["Gaussian"].append(gaussian(train, test))
         for name in options.models:
-            results[name].append(likelihood(FLOWS[name](), train, test, seed=fold))
+            seeds = range(fold, fold + FOLDS * options.members, FOLDS)
+            results[name].append(likelihood(FLOWS[name], train, test, seeds=seeds))
         last = {name: round(nats[-1], 2) for name, nats in results.items()}
         print(f"fold {fold + 1}: {last}", flush=True)
     print("\nmean test log-likelihood in nats, and its standard error over the folds")
@@ -61,8 +64,16 @@ def gaussian(train: np.ndarray, test: np.ndarray) -> float:
     return float(np.mean(-0.5 * (whitened**2).sum(0)) - log_det - 5.5 * np.log(2 * np.pi))
 
 
-def likelihood(flow: Flow, train: np.ndarray, test: np.ndarray, *, seed: int) -> float:
-    """Mean log-likelihood of the test part after training with early stopping."""
+def likelihood(
+    build: Callable[..., Flow], train: np.ndarray, test: np.ndarray, *, seeds: Sequence[int]
+) -> float:
+    """Mean log-likelihood of the test part under the average density of flows, one a seed."""
+    log_probs = [trained(build(seed=seed), train, seed=seed).log_prob(test) for seed in seeds]
+    return float(tf.reduce_mean(tf.reduce_logsumexp(log_probs, axis=0)) - np.log(len(seeds)))
+
+
+def trained(flow: Flow, train: np.ndarray, *, seed: int) -> Flow:
+    """The flow after training with early stopping."""
     keras.utils.set_random_seed(seed)
     held_out = len(train) // 10
     train = np.random.default_rng(seed).permutation(train)
@@ -77,7 +88,7 @@ def likelihood(flow: Flow, train: np.ndarray, test: np.ndarray, *, seed: int) ->
         callbacks=[stop],
         verbose=0,
     )
-    return float(tf.reduce_mean(flow.log_prob(test)))
+    return flow
 
 
 def bars(results: dict[str, list[float]]):
@@ -98,6 +109,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="winequality-red.csv of UCI")
     parser.add_argument("--models", nargs="+", choices=FLOWS, default=list(FLOWS))
+    parser.add_argument("--members", type=int, default=1, help="flows whose densities are averaged")
     parser.add_argument("--output", default="red_wine.png")
     return parser.parse_args()
 

@@ -22,6 +22,7 @@ tfb = tfp.bijectors
         (lambda: tgb.Coupling(abs, law=3), TypeError, "law must be a name"),
         (lambda: tgb.Coupling(abs, mask="thirds"), ValueError, "mask must be one of"),
         (lambda: tgb.DiagonalScaling(0), ValueError, "channels must be at least 1"),
+        (lambda: tgb.DiagonalScaling(2, std=0), ValueError, "std must be above 0"),
         (lambda: tgb.Logit(0.5), ValueError, "alpha must lie between 0 and 0.5. Received: 0.5"),
         (lambda: tgb.Logit(low=1.0), ValueError, "low must be below high"),
         (lambda: tgb.ClassConditional(tgb.ActNorm(2), 3), ValueError, r"condition shape \(3,\)"),

@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 
 from tests.helpers import normal
 from tfp_glow import bijectors as tgb
+from tfp_glow import flows
 from tfp_glow.networks import GlowNetwork
 
 
@@ -75,6 +76,13 @@ def test_a_constant_channel_keeps_scale_one():
     z = actnorm.initialize(x)
     np.testing.assert_allclose(z[:, 0], tf.zeros(16))
     np.testing.assert_allclose(actnorm.log_scale[0], 0.0)
+
+
+@pytest.mark.parametrize("base", ["normal", "logistic"])
+def test_latents_of_nice_start_with_the_standard_deviation_of_their_base(base):
+    flow = flows.nice(4, hidden_units=(8,), base=base, seed=0)
+    z = flow.initialize(3.0 * normal([256, 4], "float32"))
+    np.testing.assert_allclose(tf.math.reduce_std(z, 0), flow.distribution.stddev(), rtol=1e-4)
 
 
 def test_nan_data_and_graph_mode_are_refused():

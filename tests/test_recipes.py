@@ -16,7 +16,7 @@ SMALL = {
     "iaf": {"steps": 2, "hidden_units": (8,)},
     "iresnet": {"steps": 2, "hidden_units": (8,)},
     "maf": {"steps": 2, "hidden_units": (8,), "order": "random"},
-    "nice": {"hidden_units": (8,)},
+    "nice": {"hidden_units": (8,), "base": "logistic"},
     "planar": {"steps": 2, "hidden_units": (8,)},
     "radial": {"steps": 2, "hidden_units": (8,)},
     "realnvp": {"steps": 2, "hidden_units": (8,)},
@@ -146,6 +146,7 @@ def test_realnvp_on_images_has_the_published_layers():
     [
         (lambda: flows.nice(1), "to keep and channels to transform"),
         (lambda: flows.nice(4, couplings=0), "couplings must be at least 1"),
+        (lambda: flows.nice(4, base="uniform"), "base must be"),
         (lambda: flows.realnvp((5, 4, 1), levels=2), "divisible by 2"),
         (lambda: flows.realnvp((4, 4)), r"must be \(H, W, C\)"),
         (lambda: flows.coupling_spline(2, bins=1), "bins must be at least 2"),

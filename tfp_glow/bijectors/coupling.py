@@ -34,7 +34,7 @@ class Coupling(FlowBijector):
     | `"multiplicative"` | c = b * exp(bound * tanh(s / bound)) |
     | `"affine"` | c = (b + shift) * (floor + (1 - floor) * sigmoid(s + 2)) |
     | `"affine_exp"` | c = (b + shift) * exp(bound * tanh(s / bound)) |
-    | `"affine_softsign"` | c = (b + shift) * exp(bound * s / (bound + abs(s))) |
+    | `"affine_softsign"` | c = b * exp(bound * s / (bound + abs(s))) + shift |
     | `"spline"` | c = a monotone rational-quadratic spline of b |
 
     The network's output is the law's parameters, (shift, s) for instance, one after the other

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
 from tfp_glow.bijectors.actnorm import mean_and_log_std
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_channels, check_positive_int
+from tfp_glow.core.checks import check_channels, check_number, check_positive_int
 
 __all__ = ["DiagonalScaling"]
 
@@ -18,19 +20,21 @@ class DiagonalScaling(FlowBijector):
         inverse:  z = x * exp(log_scale)       log|det dz/dx| =  sum(log_scale)
         forward:  x = z * exp(-log_scale)      log|det dx/dz| = -sum(log_scale)
 
-    `initialize` makes the standard deviation of every channel of its latents 1, where the paper
+    `initialize` makes the standard deviation of every channel of its latents `std`, where the paper
     starts from factors of 1, as it does until then. A channel whose standard deviation is below
-    1e-6 keeps the factor 1.
+    1e-6 counts as one of deviation 1.
 
     Args:
       channels: Size of the last dimension.
+      std: What `initialize` aims at, which is that of the prior of the latents.
       dtype: dtype of the parameters and of the values.
       name: Name of the bijector.
 
     Shapes: `[..., channels]` both ways, the log-det `[...]`.
 
     Raises:
-      ValueError, TypeError: If `channels` is no positive int, or a value has other channels.
+      ValueError, TypeError: If `channels` is no positive int, `std` no positive number, or a value
+        has other channels.
 
     Example:
 
@@ -41,8 +45,16 @@ class DiagonalScaling(FlowBijector):
       arXiv:1410.8516, section 3.3.
     """
 
-    def __init__(self, channels: int, *, dtype: str = "float32", name: str | None = None):
+    def __init__(
+        self,
+        channels: int,
+        *,
+        std: float = 1.0,
+        dtype: str = "float32",
+        name: str | None = None,
+    ):
         check_positive_int(channels, "channels")
+        self._log_std = math.log(check_number(std, "std", above=0))
         super().__init__(
             forward_min_event_ndims=1, dtype=dtype, is_constant_jacobian=True, name=name
         )
@@ -61,5 +73,5 @@ class DiagonalScaling(FlowBijector):
 
     def _initialize(self, x, condition=None):
         check_channels(x, self.log_scale.shape[0], self.name)
-        self.log_scale.assign(-mean_and_log_std(x)[1])
+        self.log_scale.assign(self._log_std - mean_and_log_std(x)[1])
         return self._inverse_and_log_det(x)[0]

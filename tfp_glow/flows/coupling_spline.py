@@ -28,7 +28,7 @@ def coupling_spline(
     steps: int = 4,
     hidden_units: Sequence[int] = (64, 64),
     bins: int = 8,
-    bound: float = 4.0,
+    bound: float = 3.0,
     condition_size: int | None = None,
     num_classes: int | None = None,
     reversible: bool = False,

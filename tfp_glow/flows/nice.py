@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Literal
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import Coupling, DiagonalScaling
+from tfp_glow.core.checks import check_choice
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
     EventShape,
@@ -24,6 +26,8 @@ __all__ = ["nice"]
 
 tfd = tfp.distributions
 
+_BASES = {"normal": tfd.Normal, "logistic": tfd.Logistic}
+
 
 @recipe
 def nice(
@@ -31,21 +35,24 @@ def nice(
     *,
     couplings: int = 4,
     hidden_units: Sequence[int] = (1000,) * 5,
+    base: Literal["normal", "logistic"] | None = None,
     condition_size: int | None = None,
     num_classes: int | None = None,
     seed: int | None = None,
     dtype: str = "float32",
     network_dtype: str | None = None,
 ) -> Flow:
-    """NICE: additive couplings, a diagonal scaling and a logistic prior.
+    """NICE: additive couplings and a diagonal scaling.
 
     The couplings keep the values at even and at odd places in turn. Only the scaling has a
-    log-det; all else preserves volume.
+    log-det; all else preserves volume. The latents start with the base's standard deviation.
 
     Args:
       event_shape: An int for vectors, or the shape of events that are read as vectors.
       couplings: Number of additive couplings.
       hidden_units: Size of each hidden layer of their networks.
+      base: Distribution of the latents, which are independent. When omitted `"normal"` for vectors
+        and `"logistic"` for other events, of which each learns faster.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       seed: Seed of all initial weights.
@@ -69,6 +76,8 @@ def nice(
     """
     size, seeds = event_size(event_shape), seeds_from(seed)
     condition_size = condition_size_of(condition_size, num_classes)
+    base = base or ("normal" if isinstance(event_shape, int) else "logistic")
+    latent = _BASES[check_choice(base, tuple(_BASES), "base")](tf.zeros([], dtype), 1.0)
 
     def coupling(index: int) -> Coupling:
         network = functools.partial(
@@ -85,10 +94,13 @@ def nice(
 
     bijectors = [
         *(coupling(index) for index in range(couplings)),
-        DiagonalScaling(size, dtype=dtype),
+        DiagonalScaling(size, std=float(latent.stddev()), dtype=dtype),
     ]
-    zero = tf.zeros([], dtype)
-    base = tfd.Sample(tfd.Logistic(zero, zero + 1.0), size, name="StandardLogistic")
     return vector_flow(
-        event_shape, bijectors, num_classes=num_classes, dtype=dtype, name="nice", base=base
+        event_shape,
+        bijectors,
+        num_classes=num_classes,
+        dtype=dtype,
+        name="nice",
+        base=tfd.Sample(latent, size, name=f"Standard{latent.name}"),
     )

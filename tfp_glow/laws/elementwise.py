@@ -101,17 +101,28 @@ class AffineExp(_Affine):
 
 
 @dataclass(frozen=True)
-class AffineSoftsign(_Affine):
-    """z = (x + shift) * exp(log_scale) with log_scale = bound * s / (bound + |s|).
+class AffineSoftsign:
+    """z = x * exp(log_scale) + shift with log_scale = bound * s / (bound + |s|).
 
     It comes to its bound slowly, so that no s is lost to learning, and scales by e at most: ten
-    in a row leave an outlier of ten standard deviations a density that float32 holds.
+    in a row leave an outlier of ten standard deviations a density that float32 holds. The shift is
+    one of latents, which a scale that grows does not enlarge.
     """
 
     bound: float = 1.0
+    parameters_per_channel = 2
 
-    def _log_scale(self, s):
-        return self.bound * s / (self.bound + tf.abs(s))
+    def forward(self, z, raw):
+        shift, log_scale = self._shift_and_log_scale(raw)
+        return (z - shift) * tf.exp(-log_scale), -log_scale
+
+    def inverse(self, x, raw):
+        shift, log_scale = self._shift_and_log_scale(raw)
+        return x * tf.exp(log_scale) + shift, log_scale
+
+    def _shift_and_log_scale(self, raw):
+        shift, s = tf.split(raw, 2, axis=-1)
+        return shift, self.bound * s / (self.bound + tf.abs(s))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tfp_glow.app import plots
+from tfp_glow.app.confusion_plot import plot_confusions
 
 GREY = np.random.default_rng(0).integers(0, 17, [24, 8, 8, 1])
 COLOR = np.random.default_rng(1).integers(0, 256, [24, 40, 30, 3]).astype("uint8")
@@ -67,6 +68,34 @@ def test_curves_run_over_epochs():
     lines = figure.axes[0].get_lines()
     assert [list(line.get_xdata()) for line in lines] == [[1, 2], [1, 2]]
     assert "2.750" in lines[1].get_label()
+
+
+def test_several_metrics_stand_side_by_side():
+    history = {name: [0.5, 0.75] for name in ("loss", "val_loss", "accuracy", "val_accuracy")}
+    figure = plots.plot_curves(history, {"loss": "Cross-entropy", "accuracy": "Accuracy"})
+    left, right = figure.axes
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Cross-entropy", "Accuracy"]
+    assert left.get_position().x1 < right.get_position().x0
+
+
+def test_confusions_tell_what_is_right():
+    figure = plot_confusions([[8, 2], [0, 10]])
+    assert figure.axes[0].get_title(loc="left") == "90.00% of 20 test images are right"
+    assert [text.get_text() for text in figure.axes[0].texts] == ["8", "2", "10"]
+    (right, wrong), (none, _) = figure.axes[0].get_images()[0].get_array()
+    assert right[2] > right[0]
+    assert wrong[0] > wrong[2]
+    assert (none == 1.0).all()
+
+
+def test_confusions_of_many_classes_have_no_numbers():
+    assert not plot_confusions(np.eye(50, dtype=int)).axes[0].texts
+
+
+@pytest.mark.parametrize("counts", [np.zeros([2, 2]), np.ones([2, 3]), np.ones([2])])
+def test_other_confusions_are_refused(counts):
+    with pytest.raises(ValueError, match=r"counts must be \[classes, classes\], not all 0"):
+        plot_confusions(counts)
 
 
 @pytest.mark.parametrize("images", [GREY[0], GREY[:0], GREY.repeat(2, -1)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -11,6 +10,7 @@ import tensorflow_probability as tfp
 from tfp_glow.core.modes import evaluation
 from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.files import replacing
+from tfp_glow.signatures import checked_signature
 
 __all__ = ["export_saved_model"]
 
@@ -88,7 +88,7 @@ class _Exported(tf.Module):
             functions["encode"] = (self._encode, [y])
             functions["decode"] = (self._decode, [z])
         return {
-            name: _signature(function, [*specs, *self._condition])
+            name: checked_signature(function, [*specs, *self._condition])
             for name, (function, specs) in functions.items()
         }
 
@@ -112,35 +112,3 @@ class _Exported(tf.Module):
 
 def _batch_of(shape, dtype, name: str) -> tf.TensorSpec:
     return tf.TensorSpec([None, *shape], dtype, name=name)
-
-
-def _signature(function: Callable, specs: list[tf.TensorSpec]):
-    """The traced function, which checks what it is given before it computes with it."""
-
-    def checked(*values):
-        return function(*map(_checked, values, specs))
-
-    return tf.function(checked).get_concrete_function(*specs)
-
-
-def _checked(value, spec: tf.TensorSpec):
-    """`value`, or an InvalidArgumentError where its shape is not that of the signature.
-
-    TensorFlow does not check what a loaded signature is given, and kernels that trust the shape
-    end the process.
-    """
-    # Its static shape is hidden, or the check would be taken for granted and left out.
-    value = tf.compat.v1.placeholder_with_default(value, shape=None)
-    shape, rank = tf.shape(value), spec.shape.rank
-    # One size more than there should be, -1 where there is none.
-    received = tf.concat([shape, tf.fill([rank + 1], -1)], 0)[: rank + 1]
-    fits = [
-        tf.equal(received[index], size)
-        for index, size in enumerate([*spec.shape, -1])
-        if size is not None
-    ]
-    sizes = ", ".join("batch" if size is None else str(size) for size in spec.shape)
-    message = f"{spec.name} must have shape [{sizes}]. Received: shape"
-    right = tf.debugging.Assert(tf.reduce_all(fits), [message, shape])
-    with tf.control_dependencies([right]):
-        return tf.ensure_shape(tf.identity(value), spec.shape)

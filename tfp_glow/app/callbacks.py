@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from tfp_glow.app.history import epochs_since_best
+from tfp_glow.files import replacing
 
 __all__ = ["CtrlC", "KeepBest", "SaveEachEpoch", "TensorBoardScalars"]
 
@@ -74,7 +75,7 @@ class KeepBest(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self._losses.append(logs["val_loss"])
         if epochs_since_best(self._losses) == 0:
-            self.model.save(self._path)
+            _save(self.model, self._path)
         if self.out_of_patience:
             self.model.stop_training = True
 
@@ -97,7 +98,7 @@ class SaveEachEpoch(keras.callbacks.Callback):
         self._path = pathlib.Path(path)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.model.save(self._path)
+        _save(self.model, self._path)
 
 
 class TensorBoardScalars(keras.callbacks.Callback):
@@ -133,6 +134,12 @@ class TensorBoardScalars(keras.callbacks.Callback):
         if part not in self._writers:
             self._writers[part] = tf.summary.create_file_writer(str(self._folder / part))
         return self._writers[part]
+
+
+def _save(model: keras.Model, path: pathlib.Path) -> None:
+    """Saves a model whole or not at all."""
+    with replacing(path) as temporary:
+        model.save(temporary)
 
 
 def _write_scalar(tag: str, value: float, step: int) -> None:

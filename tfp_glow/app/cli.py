@@ -13,16 +13,11 @@ import numpy as np
 from tfp_glow import __version__
 from tfp_glow.app import plots
 from tfp_glow.app.errors import UserError, blames_input, user_message
-from tfp_glow.app.generation import (
-    estimates_deviation,
-    interpolate_images,
-    mean_bits_per_dim,
-    sample_images,
-)
+from tfp_glow.app.generation import interpolate_images, sample_images
 from tfp_glow.app.pictures import image_pairs
 from tfp_glow.app.settings import Settings
+from tfp_glow.app.tasks import TASKS, task_of
 from tfp_glow.app.trained import classes_for, load_model, load_model_and_data
-from tfp_glow.export import export_saved_model
 from tfp_glow.files import replacing
 
 try:
@@ -90,7 +85,7 @@ def _options(
         ),
     ] = False,
 ):
-    """Trains normalizing flows on images, and uses them."""
+    """Trains normalizing flows and reversible classifiers on images, and uses them."""
 
 
 @app.command()
@@ -101,7 +96,8 @@ def train(
     output: Annotated[
         pathlib.Path | None,
         typer.Option(
-            help="Folder to write; runs/FLOW-DATA when omitted.", rich_help_panel="Output"
+            help="Folder to write; runs/ARCHITECTURE-DATA when omitted.",
+            rich_help_panel="Output",
         ),
     ] = None,
     resume: Annotated[
@@ -114,22 +110,24 @@ def train(
         ),
     ] = False,
 ):
-    """Train a flow on images, by default Glow on scikit-learn's 8x8 digits.
+    """Train a flow on images, by default Glow on scikit-learn's 8x8 digits, or a classifier.
 
     What is not given is as it suits the digits. For 32x32 color images start from --levels 3
     --steps 32 --hidden-channels 512 --learning-rate 1e-3 --warmup-epochs 10 --weight-decay 0, on a
     GPU.
+
+    --task classify trains a reversible classifier, --model names which.
     """
-    with blames_input():
-        settings = Settings(**given)
-    folder = output or settings.default_folder()
-    run = Run.resume(folder, **given) if resume else Run(settings, folder)
+    folder = output or _settings(given).default_folder()
+    # What is given to a run that goes on means something with its own settings alone.
+    run = Run.resume(folder, **given) if resume else Run(_settings(given), folder)
     try:
-        bits = run.train(verbose=1 if sys.stdout.isatty() else 2, report=typer.echo)
+        measured = run.train(verbose=1 if sys.stdout.isatty() else 2, report=typer.echo)
     except KeyboardInterrupt:
         typer.echo(f"\nInterrupted. {_how_to_go_on(run)}", err=True)
         raise typer.Exit(130) from None
-    typer.echo(f"Test images: {bits:.4f} bits/dim. The model and its pictures are in {folder}.")
+    found = run.task.describe(measured)
+    typer.echo(f"Test images: {found}. The model and its pictures are in {folder}.")
 
 
 @app.command()
@@ -140,13 +138,13 @@ def evaluate(
     download: Download = False,
     seed: Seed = 0,
 ):
-    """Print the bits per dimension of the test images."""
+    """Print the bits per dimension of the test images, or how many a classifier has right."""
     model, found = load_model_and_data(run, data, data_dir=data_dir, download=download)
-    bits = mean_bits_per_dim(model.distribution, found.test, seed=seed)
-    typer.echo(f"Test images: {bits:.4f} bits/dim")
-    deviation = estimates_deviation(model.distribution, found.test, seed=seed)
-    if deviation > 0:
-        typer.echo(f"Log-dets are estimates: an image's bits/dim deviate by {deviation:.4f}")
+    task = TASKS[task_of(model)]
+    measured = task.measure(model, found.test, seed=seed)
+    typer.echo(f"Test images: {task.describe(measured)}")
+    for line in task.remarks(model, found.test, seed=seed):
+        typer.echo(line)
 
 
 @app.command()
@@ -164,7 +162,7 @@ def sample(
     ] = pathlib.Path("samples.png"),
 ):
     """Draw new images."""
-    distribution = load_model(run)[0].distribution
+    distribution = load_model(run, "density")[0].distribution
     condition = classes_for(distribution, num, class_id)
     (images,) = sample_images(
         distribution, num, temperatures=(temperature,), condition=condition, seed=seed
@@ -195,7 +193,9 @@ def interpolate(
     ),
 ):
     """Draw the paths between the latents of test images."""
-    model, found = load_model_and_data(run, data, data_dir=data_dir, download=download)
+    model, found = load_model_and_data(
+        run, data, data_dir=data_dir, download=download, task="density"
+    )
     start, end, labels = image_pairs(found.test, pairs, seed=seed)
     paths = interpolate_images(
         model.distribution, start, end, steps=steps, condition=labels, seed=seed
@@ -214,8 +214,14 @@ def export(
     """Write a SavedModel that TensorFlow alone loads and runs."""
     if path.exists():
         raise UserError(f"path must not exist yet. Received: {str(path)!r}, which does.")
-    export_saved_model(load_model(run)[0].distribution, path)
+    model, _ = load_model(run)
+    TASKS[task_of(model)].export(model, path)
     typer.echo(f"Wrote {path}.")
+
+
+def _settings(given: dict) -> Settings:
+    with blames_input():
+        return Settings(**given)
 
 
 def _how_to_go_on(run: Run) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import pathlib
+from collections.abc import Iterable
 
 from tfp_glow.app.errors import UserError
 from tfp_glow.files import replacing
@@ -12,8 +13,13 @@ from tfp_glow.files import replacing
 __all__ = ["epochs_since_best", "keep_epochs", "validation_losses"]
 
 
-def keep_epochs(path: pathlib.Path, count: int) -> None:
+def keep_epochs(path: pathlib.Path, count: int, metrics: Iterable[str]) -> None:
     """Keeps the first epochs alone; a row beyond them may be cut, and its epoch is done again.
+
+    Args:
+      path: The table.
+      count: Number of epochs to keep.
+      metrics: What must be there of training and validation.
 
     Raises:
       UserError: If the table does not hold these epochs whole.
@@ -24,8 +30,9 @@ def keep_epochs(path: pathlib.Path, count: int) -> None:
     content = path.read_bytes().decode(errors="replace") if path.exists() else ""
     lines = content.splitlines(keepends=True)[: count + 1]
     rows = list(csv.DictReader(lines))
+    columns = {name for metric in metrics for name in (metric, f"val_{metric}")}
     whole = len(rows) == count and lines[-1].endswith("\n")
-    if not whole or any(not _is_whole(row, epoch) for epoch, row in enumerate(rows)):
+    if not whole or any(not _is_whole(row, epoch, columns) for epoch, row in enumerate(rows)):
         raise UserError(
             f"'{path}' must hold a row of numbers for each of the {count} epochs that the run has "
             "behind it; it was cut or changed."
@@ -47,11 +54,11 @@ def epochs_since_best(losses: list[float]) -> int:
     return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
 
-def _is_whole(row: dict, epoch: int) -> bool:
-    """Whether a row is of the epoch and has a number in each column."""
+def _is_whole(row: dict, epoch: int, columns: set[str]) -> bool:
+    """Whether a row is of the epoch and has a number in each column, those of `columns` too."""
     try:
         numbers = {name: float(value) for name, value in row.items()}
     except (TypeError, ValueError):
         return False
-    measured = {"bits_per_dim", "val_bits_per_dim"} <= set(numbers)
-    return measured and numbers["epoch"] == epoch and all(map(math.isfinite, numbers.values()))
+    measured = columns <= set(numbers) and all(map(math.isfinite, numbers.values()))
+    return measured and numbers["epoch"] == epoch

@@ -8,16 +8,19 @@ import zipfile
 import keras
 
 from tfp_glow.app.errors import UserError, blames_input
-from tfp_glow.dequantization import Dequantized
-from tfp_glow.model import FlowModel
+from tfp_glow.app.tasks import TASKS, task_of
 
 __all__ = ["read_model"]
 
 PARTS = {"config.json", "metadata.json", "model.weights.h5"}
 
 
-def read_model(path: str | os.PathLike) -> FlowModel:
+def read_model(path: str | os.PathLike, task: str | None = None) -> keras.Model:
     """The model of images in a file, compiled as it was when it was saved.
+
+    Args:
+      path: A `.keras` file.
+      task: Name of the task that it must be of; any when omitted.
 
     Raises:
       UserError: If the file holds none.
@@ -25,8 +28,14 @@ def read_model(path: str | os.PathLike) -> FlowModel:
     _check_whole(path)
     with blames_input():
         model = keras.saving.load_model(path)
-    if not isinstance(getattr(model, "distribution", None), Dequantized):
+    found = task_of(model)
+    if found is None:
         raise UserError(f"run must hold a model of images. Received: {str(path)!r}.")
+    if task not in (None, found):
+        raise UserError(
+            f"run must hold {TASKS[task].product}. Received: {str(path)!r}, "
+            f"which holds {TASKS[found].product}."
+        )
     return model
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,7 @@ from tfp_glow.app.generation import interpolate_images, reconstruct, sample_imag
 from tfp_glow.data import ImageData
 from tfp_glow.dequantization import Dequantized
 
-__all__ = ["PICTURES", "draw_curves", "draw_pictures", "image_pairs"]
+__all__ = ["PICTURES", "draw_curves", "draw_pictures", "first_images", "image_pairs"]
 
 PICTURES = ("samples.png", "reconstructions.png", "interpolation.png")
 TEMPERATURES = (0.0, 0.5, 0.7, 1.0)
@@ -39,7 +40,7 @@ def draw_pictures(
     samples = sample_images(
         distribution, COLUMNS, temperatures=TEMPERATURES, condition=condition, seed=seed
     )
-    images, labels = _first_images(data.test, COLUMNS)
+    images, labels = first_images(data.test, COLUMNS)
     decoded = reconstruct(distribution, images, condition=labels, seed=seed)
     start, end, labels = image_pairs(data.test, PATHS)
     paths = interpolate_images(distribution, start, end, steps=COLUMNS, condition=labels, seed=seed)
@@ -54,11 +55,13 @@ def draw_pictures(
         plots.save_figure(figure, pathlib.Path(folder) / name)
 
 
-def draw_curves(history: str | os.PathLike, path: str | os.PathLike) -> None:
+def draw_curves(
+    history: str | os.PathLike, path: str | os.PathLike, headings: Mapping[str, str]
+) -> None:
     """Writes the learning curves of a `keras.callbacks.CSVLogger` file as a picture."""
     table = np.atleast_1d(np.genfromtxt(history, delimiter=",", names=True))
-    curves = {name: table[name] for name in ("bits_per_dim", "val_bits_per_dim")}
-    plots.save_figure(plots.plot_curves(curves), path)
+    curves = {name: table[name] for metric in headings for name in (metric, f"val_{metric}")}
+    plots.save_figure(plots.plot_curves(curves, headings), path)
 
 
 def image_pairs(batches: tf.data.Dataset, num: int, *, seed: int | None = None):
@@ -93,6 +96,7 @@ def image_pairs(batches: tf.data.Dataset, num: int, *, seed: int | None = None):
     return np.stack(start), np.stack(end), None if labels[0] is None else np.stack(labels)
 
 
-def _first_images(batches: tf.data.Dataset, num: int):
+def first_images(batches: tf.data.Dataset, num: int):
+    """The first images and their labels, None where the data have no labels."""
     batch = next(batches.unbatch().batch(num).as_numpy_iterator())
     return batch if isinstance(batch, tuple) else (batch, None)

@@ -63,7 +63,7 @@ def image_grid(
             f"row_labels must be {len(rows)}, one a row. Received: {list(row_labels)}."
         )
     left = 24 + 9 * max(map(len, row_labels)) if row_labels else MARGIN
-    figure, axes = _canvas(mosaic.shape, left=left, top=40 if title else MARGIN)
+    figure, (axes,) = _canvas(mosaic.shape, left=left, top=40 if title else MARGIN)
     axes.imshow(mosaic, interpolation="nearest")
     axes.spines[:].set_visible(False)
     height = mosaic.shape[0] / len(rows)
@@ -96,13 +96,14 @@ def plot_samples(samples: Mapping[float, np.ndarray], *, num_bins: int):
     )
 
 
-def plot_reconstructions(images, decoded, *, num_bins: int):
-    """Images above what the flow decodes from their latents.
+def plot_reconstructions(images, decoded, *, num_bins: int, path: str = "decode(encode(x))"):
+    """Images above what a network decodes from what it made of them.
 
     Args:
       images: Integers `[N, H, W, C]`.
       decoded: As many images.
       num_bins: Number of integer values.
+      path: How they were decoded.
 
     Raises:
       ValueError: If the two have other shapes.
@@ -117,7 +118,7 @@ def plot_reconstructions(images, decoded, *, num_bins: int):
         [images, decoded],
         num_bins=num_bins,
         row_labels=["x", "decoded"],
-        title=f"Test images x above decode(encode(x)): {wrong:.2%} of the values differ",
+        title=f"Test images x above {path}: {wrong:.2%} of the values differ",
     )
 
 
@@ -135,33 +136,39 @@ def plot_interpolation(frames, *, num_bins: int):
     )
 
 
-def plot_curves(history: Mapping[str, Sequence[float]]):
-    """Bits per dimension over epochs.
+def plot_curves(history: Mapping[str, Sequence[float]], headings: Mapping[str, str] | None = None):
+    """Metrics of training and validation over epochs, side by side.
 
     Args:
-      history: `bits_per_dim` and `val_bits_per_dim`, a value an epoch.
+      history: For each metric NAME a value an epoch, under NAME and `val_NAME`.
+      headings: What stands above the metrics, by name; of `bits_per_dim` alone when omitted.
 
     Example:
 
         figure = plot_curves(model.fit(images, validation_data=others, epochs=9).history)
     """
-    figure, axes = _canvas((380, 640), left=70, top=40, bottom=52, right=30)
-    for name, label, color in (
-        ("bits_per_dim", "training", "tab:blue"),
-        ("val_bits_per_dim", "validation", "tab:orange"),
+    headings = headings or {"bits_per_dim": "Bits per dimension"}
+    figure, panels = _canvas((380, 640), len(headings), left=70, top=40, bottom=52, right=30)
+    for axes, (metric, heading) in zip(panels, headings.items(), strict=True):
+        _plot_metric(axes, history[metric], history[f"val_{metric}"], heading)
+    return figure
+
+
+def _plot_metric(axes, training: Sequence[float], validation: Sequence[float], heading: str):
+    for name, values, color in (
+        ("training", list(training), "tab:blue"),
+        ("validation", list(validation), "tab:orange"),
     ):
-        values = list(history[name])
         epochs = np.arange(1, len(values) + 1)
-        last = f"{label}: {values[-1]:.3f} at the end" if values else label
-        axes.plot(epochs, values, color=color, label=last, marker="o", markersize=3)
-    axes.set_title("Bits per dimension", fontsize=13, loc="left", pad=10)
+        label = f"{name}: {values[-1]:.3f} at the end" if values else name
+        axes.plot(epochs, values, color=color, label=label, marker="o", markersize=3)
+    axes.set_title(heading, fontsize=13, loc="left", pad=10)
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    return figure
 
 
 def save_figure(figure, path: str | os.PathLike) -> None:
@@ -209,12 +216,16 @@ def _mosaic(rows: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([strip(tiles) for tiles in rows])
 
 
-def _canvas(shape, *, left: int, top: int, right: int = MARGIN, bottom: int = MARGIN):
-    """A figure whose axes are `shape` pixels large, with margins in pixels."""
+def _canvas(
+    shape, count: int = 1, *, left: int, top: int, right: int = MARGIN, bottom: int = MARGIN
+):
+    """A figure with axes in a row that are each `shape` pixels large, with margins in pixels."""
     inner_height, inner_width = shape[:2]
-    width, height = left + inner_width + right, top + inner_height + bottom
+    step = left + inner_width + right
+    width, height = count * step, top + inner_height + bottom
     figure = require_matplotlib().Figure(
         figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white"
     )
-    box = (left / width, bottom / height, inner_width / width, inner_height / height)
-    return figure, figure.add_axes(box)
+    lefts = [(index * step + left) / width for index in range(count)]
+    below, size = bottom / height, (inner_width / width, inner_height / height)
+    return figure, [figure.add_axes((x, below, *size)) for x in lefts]

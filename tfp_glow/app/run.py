@@ -16,23 +16,23 @@ import tensorflow_probability as tfp
 import tfp_glow
 from tfp_glow.app.callbacks import CtrlC, KeepBest, SaveEachEpoch, TensorBoardScalars
 from tfp_glow.app.errors import UserError, blames_input
-from tfp_glow.app.generation import mean_bits_per_dim
 from tfp_glow.app.history import keep_epochs, validation_losses
 from tfp_glow.app.lock import LOCK, sole_writer
 from tfp_glow.app.model_file import read_model
-from tfp_glow.app.pictures import PICTURES, draw_curves, draw_pictures
+from tfp_glow.app.pictures import draw_curves
 from tfp_glow.app.plots import require_matplotlib
 from tfp_glow.app.settings import Settings
+from tfp_glow.app.task import Task
+from tfp_glow.app.tasks import TASKS
 from tfp_glow.data import ImageData, load_images
-from tfp_glow.export import export_saved_model
 from tfp_glow.files import remove_leftovers, replacing
-from tfp_glow.model import FlowModel
+from tfp_glow.fitting import StopWithoutLoss
 
 __all__ = ["Run", "model_of"]
 
 CONFIG, MODEL, BEST, HISTORY = "config.json", "model.keras", "best.keras", "history.csv"
 CURVES, EXPORT = "curves.png", "saved_model"
-FILES = (CONFIG, MODEL, BEST, HISTORY, CURVES, EXPORT, *PICTURES)
+FILES = (CONFIG, MODEL, BEST, HISTORY, CURVES, EXPORT)
 CHANGEABLE = ("epochs", "data_dir", "download", "jit_compile")
 
 
@@ -45,9 +45,12 @@ class Run:
     | `config.json` | settings and versions |
     | `model.keras` | the model and its optimizer, written anew each epoch |
     | `best.keras` | the same after the epoch of the lowest validation loss, which all else is of |
-    | `history.csv`, `tensorboard/` | training and validation bits per dimension by epoch |
-    | `saved_model/` | see `export_saved_model` |
-    | `curves.png`, `samples.png`, `reconstructions.png`, `interpolation.png` | pictures |
+    | `history.csv`, `tensorboard/` | metrics of training and validation by epoch |
+    | `saved_model/` | the best model for TensorFlow alone; see `export_saved_model` for flows |
+    | `curves.png` | the learning curves |
+    | `samples.png`, `reconstructions.png`, `interpolation.png` | pictures of a flow |
+    | `confusion.png` | which classes a classifier takes for which |
+    | `reconstructions.png` | images computed back from the features of an i-RevNet |
 
     Args:
       settings: Its settings.
@@ -94,6 +97,11 @@ class Run:
         return cls(settings, folder, resumed=True)
 
     @property
+    def task(self) -> Task:
+        """What the model is trained for."""
+        return TASKS[self.settings.task]
+
+    @property
     def config_file(self) -> pathlib.Path:
         """Where the settings are."""
         return self.folder / CONFIG
@@ -114,7 +122,7 @@ class Run:
           report: Called with lines of text on what happens.
 
         Returns:
-          The bits per dimension of the test images.
+          What the task measures on the test images: bits per dimension, or the accuracy.
 
         Raises:
           UserError: If the folder is another run's, or the data have no validation or test images,
@@ -122,7 +130,7 @@ class Run:
             finite.
         """
         with sole_writer(self.folder):
-            for name in FILES:
+            for name in (*FILES, *self.task.pictures):
                 remove_leftovers(self.folder / name)
             if not self.resumed:
                 self._check_new()
@@ -152,44 +160,45 @@ class Run:
                 f"epochs must be at least {done}, which the run has behind it. "
                 f"Received: {self.settings.epochs}."
             )
-        keep_epochs(self.folder / HISTORY, done)
+        keep_epochs(self.folder / HISTORY, done, self.task.curves)
         self._write_config()
         losses = validation_losses(self.folder / HISTORY)
         keep_best = KeepBest(self.folder / BEST, losses, self.settings.patience)
         if done < self.settings.epochs and not keep_best.out_of_patience:
             report(self._headline(model, data, done))
             self._fit(model, data, done, batches, keep_best, verbose)
-        model = read_model(model_of(self.folder))
+        model = read_model(model_of(self.folder), self.settings.task)
         best = int(model.optimizer.iterations) // batches
         report(f"Training is over. Pictures and the SavedModel of epoch {best}, the best, follow.")
-        draw_curves(self.folder / HISTORY, self.folder / CURVES)
-        draw_pictures(model.distribution, data, self.folder, seed=self.settings.seed)
+        draw_curves(self.folder / HISTORY, self.folder / CURVES, self.task.curves)
+        self.task.draw(model, data, self.folder, seed=self.settings.seed)
         with replacing(self.folder / EXPORT) as temporary:
-            export_saved_model(model.distribution, temporary)
-        return mean_bits_per_dim(model.distribution, data.test)
+            self.task.export(model, temporary)
+        return self.task.measure(model, data.test)
 
-    def _model(self, data: ImageData, batches: int) -> FlowModel:
+    def _model(self, data: ImageData, batches: int) -> keras.Model:
         """The model as the run left it, or a new one, compiled for the epochs to come."""
         settings = self.settings
         schedule = _learning_rate(settings, batches)
         if self.model_file.is_file():
-            model = read_model(self.model_file)
+            model = read_model(self.model_file, settings.task)
             optimizer = model.optimizer
             optimizer.learning_rate = schedule
         else:
             with blames_input():
-                model = settings.build_model(data.image_shape, data.num_bins, data.num_classes)
+                model = self.task.new_model(settings, data)
             decay = settings.weight_decay or None
             optimizer = keras.optimizers.Adamax(schedule, weight_decay=decay)
         jit_compile = "auto" if settings.jit_compile is None else settings.jit_compile
-        model.compile(optimizer, jit_compile=jit_compile)
+        model.compile(optimizer, jit_compile=jit_compile, **self.task.compile_options())
         return model
 
     def _fit(
-        self, model: FlowModel, data: ImageData, done: int, batches: int, keep_best, verbose
+        self, model: keras.Model, data: ImageData, done: int, batches: int, keep_best, verbose
     ) -> None:
         keras.utils.set_random_seed(self.settings.seed)
         callbacks = [
+            StopWithoutLoss(),
             keras.callbacks.CSVLogger(self.folder / HISTORY, append=True),
             TensorBoardScalars(self.folder / "tensorboard"),
             keep_best,
@@ -216,12 +225,12 @@ class Run:
         with replacing(self.config_file) as temporary:
             temporary.write_text(json.dumps(config, indent=2) + "\n")
 
-    def _headline(self, model: FlowModel, data: ImageData, done: int) -> str:
-        settings = self.settings
+    def _headline(self, model: keras.Model, data: ImageData, done: int) -> str:
+        settings, parameters = self.settings, model.count_params()
         size = "x".join(map(str, data.image_shape))
         progress = f"from epoch {done + 1} of {settings.epochs}" if done else "from the start"
         return (
-            f"Training {settings.flow} ({model.count_params():,} parameters) on {settings.data} "
+            f"Training {settings.architecture} ({parameters:,} parameters) on {settings.data} "
             f"({size}, values 0 to {data.num_bins - 1}) {progress}. "
             "The first batch takes longer: TensorFlow traces the graph."
         )

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 import os
 import pathlib
 import re
+from typing import Any
 
+from tfp_glow.app.architectures import CLASSIFIERS, FAMILIES, FLOWS, Family
 from tfp_glow.app.errors import UserError
 from tfp_glow.core.checks import check_choice, check_positive_int
-from tfp_glow.dequantization import Dequantized
-from tfp_glow.flows import RECIPES
-from tfp_glow.model import FlowModel
 
-__all__ = ["FLOWS", "Settings"]
+__all__ = ["Settings"]
 
-# Flows on data; the others build on a flow.
-FLOWS = tuple(name for name in RECIPES if "flow" not in inspect.signature(RECIPES[name]).parameters)
-# What suits the digits, where a flow's own defaults are for more than that.
-_FOR_DIGITS = {
-    "glow": {"steps": 32, "levels": 2, "hidden_channels": 32},
-    # Its scales have far to go from 1, and decay would hold them there.
-    "nice": {"hidden_units": [256, 256], "weight_decay": 0.0},
-}
-_WEIGHT_DECAY = 0.3
 _RENAMED = {"coupling": "law"}  # What runs of 0.1.0 wrote.
 
-
-DATA, FLOW, ARGUMENTS, TRAINING = "Data", "Flow", "Arguments of the flow", "Training"
+DATA, MODEL, TRAINING = "Data", "Model", "Training"
+OF_FLOWS, OF_CLASSIFIERS = "Arguments of the flow", "Arguments of the classifier"
 
 
 def _setting(default, panel: str, text: str):
@@ -37,20 +26,22 @@ def _setting(default, panel: str, text: str):
     return dataclasses.field(default=default, metadata={"panel": panel, "help": text})
 
 
-def _argument(text: str):
-    """A field that is an argument of the flow's function; None leaves it to that."""
-    return _setting(None, ARGUMENTS, text)
+def _argument(text: str, panel: str = OF_FLOWS):
+    """A field that is an argument of an architecture's function; None leaves it to that."""
+    return _setting(None, panel, text)
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """All that decides a training run; the defaults train Glow on scikit-learn's digits.
 
-    What a field means is its `help`; the command line makes its options of them. Where a flow's
-    argument or the weight decay is None, what suits the digits takes its place.
+    What a field means is its `help`; the command line makes its options of them. Where the
+    architecture, an argument of it or the weight decay is None, what suits the digits takes its
+    place.
 
     Raises:
-      ValueError, TypeError: If a setting is out of its range, or the flow takes no such argument.
+      ValueError, TypeError: If a setting is out of its range, or means nothing to the task or the
+        architecture.
     """
 
     data: str = _setting("digits", DATA, "digits, a .npz file, a folder of images, or tfds:NAME.")
@@ -59,8 +50,12 @@ class Settings:
     num_bits: int = _setting(8, DATA, "Bits to keep of a pixel's 8.")
     flip: bool = _setting(False, DATA, "Flip half of the training images left to right.")
     image_size: int | None = _setting(None, DATA, "Crop and resize images to squares.")
-    flow: str = _setting("glow", FLOW, f"Architecture: {', '.join(FLOWS)}.")
-    conditional: bool = _setting(False, FLOW, "Condition on the images' labels.")
+    task: str = _setting(
+        "density", MODEL, "density, by a flow, or classify, by a reversible classifier."
+    )
+    flow: str | None = _setting(None, MODEL, f"To learn the density: {', '.join(FLOWS)}.")
+    model: str | None = _setting(None, MODEL, f"To classify: {', '.join(CLASSIFIERS)}.")
+    conditional: bool = _setting(False, MODEL, "Condition the flow on the images' labels.")
     levels: int | None = _argument("Number of scales.")
     steps: int | None = _argument("Steps of flow, at each scale.")
     hidden_channels: int | None = _argument("Width of convolutional networks.")
@@ -74,6 +69,23 @@ class Settings:
     factor_out: float | None = _argument("Part of the channels that leaves a level.")
     alpha: float | None = _argument("Margin of the logit of iresnet, residual_flow.")
     coefficient: float | None = _argument("Bound of the norms of iresnet, residual_flow.")
+    units: list[int] | None = _argument(  # noqa: RUF009
+        "Reversible units of a stage of revnet, irevnet; repeat it for each.", OF_CLASSIFIERS
+    )
+    filters: list[int] | None = _argument(  # noqa: RUF009
+        "Channels of revnet behind its first convolution; repeat it for each stage.",
+        OF_CLASSIFIERS,
+    )
+    strides: list[int] | None = _argument(  # noqa: RUF009
+        "Side of the patches that a stage of irevnet folds; repeat it for each.", OF_CLASSIFIERS
+    )
+    added_channels: int | None = _argument("Channels of zeros for irevnet.", OF_CLASSIFIERS)
+    patch_size: int | None = _argument("Side of the patches of revvit.", OF_CLASSIFIERS)
+    depth: int | None = _argument("Layers of revvit.", OF_CLASSIFIERS)
+    width: int | None = _argument("Size of a token of revvit.", OF_CLASSIFIERS)
+    heads: int | None = _argument("Heads of attention of revvit.", OF_CLASSIFIERS)
+    dropout: float | None = _argument("Share of values that revvit drops.", OF_CLASSIFIERS)
+    drop_path: float | None = _argument("Share of examples that skip a network.", OF_CLASSIFIERS)
     epochs: int = _setting(20, TRAINING, "Passes over the training images.")
     batch_size: int = _setting(64, TRAINING, "Images a step.")
     learning_rate: float = _setting(1e-2, TRAINING, "Of Adamax, at its highest.")
@@ -91,9 +103,11 @@ class Settings:
     jit_compile: bool | None = _setting(None, TRAINING, "Compile with XLA, or not.")
 
     def __post_init__(self):
-        check_choice(self.flow, FLOWS, "flow")
-        self._fill(_FOR_DIGITS.get(self.flow, {}))
-        self._fill({"weight_decay": _WEIGHT_DECAY})
+        check_choice(self.task, FAMILIES, "task")
+        self._fill({self._family.setting: self._family.default})
+        check_choice(self.architecture, self._family.makers, self._family.setting)
+        self._check_meanings()
+        self._fill(self._family.for_digits(self.architecture))
         check_positive_int(self.epochs, "epochs")
         check_choice(self.schedule, ("cosine", "constant"), "schedule")
         if self.patience is not None:
@@ -103,13 +117,23 @@ class Settings:
                 raise ValueError(
                     f"{argument} must be at least 0. Received: {getattr(self, argument)}."
                 )
-        if self.conditional and "num_classes" not in self._accepted():
-            raise ValueError(f"conditional means nothing to the flow {self.flow!r}.")
-        for argument, value in self._arguments().items():
-            if argument not in self._accepted():
+
+    def _check_meanings(self) -> None:
+        """Raises where something is set that means nothing to the task or the architecture."""
+        for family in FAMILIES.values():
+            value = getattr(self, family.setting)
+            if family is not self._family and value is not None:
                 raise ValueError(
-                    f"{argument} means nothing to the flow {self.flow!r}. Received: {value!r}."
+                    f"{family.setting} means nothing to the task {self.task!r}. "
+                    f"Received: {value!r}."
                 )
+        chosen = f"the {self._family.setting} {self.architecture!r}"
+        accepted = self._family.accepted(self.architecture)
+        if self.conditional and (self._family.needs_labels or "num_classes" not in accepted):
+            raise ValueError(f"conditional means nothing to {chosen}.")
+        for argument, value in self._arguments().items():
+            if argument not in accepted:
+                raise ValueError(f"{argument} means nothing to {chosen}. Received: {value!r}.")
 
     def _fill(self, values: dict) -> None:
         """Sets what is still open."""
@@ -117,25 +141,34 @@ class Settings:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
 
+    @property
+    def architecture(self) -> str:
+        """Name of the flow or the classifier."""
+        return getattr(self, self._family.setting)
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether training takes the images' labels."""
+        return self._family.needs_labels or self.conditional
+
     def data_options(self) -> dict:
         """The arguments of `load_images` beside the source."""
         names = ("batch_size", "num_bits", "flip", "image_size", "seed", "data_dir", "download")
-        return {"labels": self.conditional, **{name: getattr(self, name) for name in names}}
+        return {"labels": self.needs_labels, **{name: getattr(self, name) for name in names}}
 
-    def build_model(self, image_shape: tuple, num_bins: int, num_classes: int | None) -> FlowModel:
-        """The untrained model of such images; `num_classes` counts where it is conditional."""
+    def build(self, image_shape: tuple[int, int, int], num_classes: int | None) -> Any:
+        """The untrained flow or classifier; `num_classes` counts where labels are needed."""
         arguments = {**self._arguments(), "seed": self.seed}
-        if self.conditional:
+        if self.needs_labels:
             arguments["num_classes"] = num_classes
-        flow = RECIPES[self.flow](image_shape, **arguments)
-        return FlowModel(Dequantized(flow, num_bins), seed=self.seed)
+        return self._family.makers[self.architecture](image_shape, **arguments)
 
     def default_folder(self) -> pathlib.Path:
-        """runs/FLOW-DATA."""
+        """runs/ARCHITECTURE-DATA."""
         name = self.data.removeprefix("tfds:")
         if name == self.data:
             name = pathlib.Path(name).resolve().stem
-        return pathlib.Path("runs") / f"{self.flow}-{re.sub(r'[^A-Za-z0-9_.]+', '-', name)}"
+        return pathlib.Path("runs") / f"{self.architecture}-{re.sub(r'[^A-Za-z0-9_.]+', '-', name)}"
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Settings:
@@ -152,11 +185,12 @@ class Settings:
                 f"{str(path)!r} does not hold the settings of a run: {error}."
             ) from error
 
-    def _arguments(self) -> dict:
-        """The flow's arguments that are set."""
-        names = [f.name for f in dataclasses.fields(self) if f.metadata["panel"] == ARGUMENTS]
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+    @property
+    def _family(self) -> Family:
+        return FAMILIES[self.task]
 
-    def _accepted(self) -> set[str]:
-        names = set(inspect.signature(RECIPES[self.flow]).parameters)
-        return {_RENAMED.get(name, name) for name in names}
+    def _arguments(self) -> dict:
+        """The architecture's arguments that are set."""
+        panels = (OF_FLOWS, OF_CLASSIFIERS)
+        names = [f.name for f in dataclasses.fields(self) if f.metadata["panel"] in panels]
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}

@@ -76,6 +76,11 @@ class IRevNet(Classifier):
     def from_config(cls, config: dict, custom_objects=None) -> IRevNet:
         return cls(**config)
 
+    @property
+    def feature_shape(self) -> tuple[int, int, int]:
+        """The shape `(h, w, c)` of an image's features."""
+        return self._feature_shape
+
     def features(self, images):
         """The last stage's output `[batch, h, w, c]`, out of training."""
         x = keras.ops.convert_to_tensor(images, "float32")

@@ -64,7 +64,7 @@ def check_labels(labels, count: int, what: str) -> np.ndarray:
 
 def missing_labels(what: str) -> ValueError:
     """The error of a source without the labels that were asked for."""
-    return ValueError(f"labels=True needs a source with labels. Received: {what}.")
+    return ValueError(f"source must have labels, since labels=True. Received: {what}.")
 
 
 def require(module: str) -> ModuleType:

@@ -2,5 +2,6 @@
 
 from tfp_glow.layers.bijective import Bijective
 from tfp_glow.layers.reversible import Reversible
+from tfp_glow.layers.standardize import Standardize
 
-__all__ = ["Bijective", "Reversible"]
+__all__ = ["Bijective", "Reversible", "Standardize"]

@@ -1,0 +1,41 @@
+"""Signatures of SavedModels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+__all__ = ["checked_signature"]
+
+
+def checked_signature(function: Callable, specs: list[tf.TensorSpec]):
+    """The traced function, which checks what it is given before it computes with it."""
+
+    def checked(*values):
+        return function(*map(_checked, values, specs))
+
+    return tf.function(checked).get_concrete_function(*specs)
+
+
+def _checked(value, spec: tf.TensorSpec):
+    """`value`, or an InvalidArgumentError where its shape is not that of the signature.
+
+    TensorFlow does not check what a loaded signature is given, and kernels that trust the shape
+    end the process.
+    """
+    # Its static shape is hidden, or the check would be taken for granted and left out.
+    value = tf.compat.v1.placeholder_with_default(value, shape=None)
+    shape, rank = tf.shape(value), spec.shape.rank
+    # One size more than there should be, -1 where there is none.
+    received = tf.concat([shape, tf.fill([rank + 1], -1)], 0)[: rank + 1]
+    fits = [
+        tf.equal(received[index], size)
+        for index, size in enumerate([*spec.shape, -1])
+        if size is not None
+    ]
+    sizes = ", ".join("batch" if size is None else str(size) for size in spec.shape)
+    message = f"{spec.name} must have shape [{sizes}]. Received: shape"
+    right = tf.debugging.Assert(tf.reduce_all(fits), [message, shape])
+    with tf.control_dependencies([right]):
+        return tf.ensure_shape(tf.identity(value), spec.shape)

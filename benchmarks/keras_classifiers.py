@@ -1,8 +1,10 @@
-"""The usual classifiers in plain Keras, of the sizes of the reversible ones."""
+"""The usual classifiers in Keras, of the sizes of the reversible ones."""
 
 from __future__ import annotations
 
 import keras
+
+from tfp_glow.classifiers.patch_embedding import PatchEmbedding
 
 __all__ = ["resnet", "vit"]
 
@@ -43,10 +45,7 @@ def vit(
     """A vision transformer without a class token: the mean of all tokens is read."""
     keras.utils.set_random_seed(seed)
     inputs = keras.Input(image_shape)
-    x = keras.layers.Conv2D(width, patch_size, strides=patch_size)(inputs)
-    x = keras.layers.Reshape((-1, width))(x)
-    places = keras.layers.Embedding(x.shape[1], width)(keras.ops.arange(x.shape[1])[None])
-    x = x + places
+    x = PatchEmbedding(patch_size, width, seed=seed)(inputs)  # As in the reversible one.
     for _ in range(depth):
         attend = keras.layers.MultiHeadAttention(heads, width // heads)
         normalized = keras.layers.LayerNormalization(epsilon=1e-6)(x)

@@ -570,11 +570,11 @@ def test_ctrl_c_is_not_lost_in_a_destructor():
 
     model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    ones = np.ones([8, 1])
+    ones, usual = np.ones([8, 1]), signal.getsignal(signal.SIGINT)
     with callbacks.CtrlC() as ctrl_c, pytest.raises(KeyboardInterrupt):
         model.fit(ones, ones, batch_size=1, verbose=0, callbacks=[Pressed(), ctrl_c])
     assert int(model.optimizer.iterations) == 1
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is usual
 
 
 def test_training_stops_when_validation_does_not_get_better(data, tmp_path):

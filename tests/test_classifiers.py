@@ -148,7 +148,7 @@ def test_the_bijective_network_is_a_flow_of_volume_one():
             "make the channels of each stage even",
         ),
         (lambda: classifiers.revvit(IMAGE, 3, patch_size=3), "patch_size must divide the sides"),
-        (lambda: classifiers.revvit(IMAGE, 3, width=10, heads=4), "heads must divide width=10"),
+        (lambda: classifiers.revvit(IMAGE, 3, width=10, heads=4), "heads must divide the width 10"),
         (lambda: classifiers.revvit(IMAGE, 3, depth=0), "depth must be at least 1"),
         (lambda: classifiers.revvit(IMAGE, 3, dropout=1.0), "dropout must"),
         (lambda: classifiers.revvit(IMAGE, 3, network_dtype="half"), "network_dtype must be"),

@@ -9,7 +9,7 @@ import keras
 from tfp_glow.classifiers.classifier import Classifier
 from tfp_glow.classifiers.ingredients import check_common, logits_of_vectors
 from tfp_glow.classifiers.patch_embedding import PatchEmbedding
-from tfp_glow.core.checks import check_number, check_positive_int
+from tfp_glow.core.checks import check_positive_int
 from tfp_glow.flows.ingredients import seeds_from
 from tfp_glow.layers import Reversible
 from tfp_glow.networks import SelfAttention, TokenMLP
@@ -77,10 +77,6 @@ def revvit(
     image_shape = check_common(image_shape, num_classes, seed, network_dtype)
     for argument, value in (("depth", depth), ("width", width), ("heads", heads)):
         check_positive_int(value, argument)
-    if width % heads:
-        raise ValueError(f"heads must divide width={width}. Received: {heads}.")
-    for argument, value in (("dropout", dropout), ("drop_path", drop_path)):
-        check_number(value, argument, least=0, below=1)
     seeds = seeds_from(seed)
     options = {"dropout": dropout, "drop_path": drop_path, "dtype": network_dtype}
 

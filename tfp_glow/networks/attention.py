@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 
-from tfp_glow.core.checks import check_positive_int, check_seed
-from tfp_glow.networks.configured import ConfiguredLayer
+from tfp_glow.core.checks import check_positive_int
+from tfp_glow.networks.token_network import TokenNetwork
 
 __all__ = ["SelfAttention"]
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
-class SelfAttention(ConfiguredLayer):
+class SelfAttention(TokenNetwork):
     """Layer normalization and self-attention of several heads: the F of y = x + F(x).
 
         F(x) = concat_h(softmax(q_h k_h' / sqrt(d)) v_h) W,   (q, k, v) = normalize(x) U
@@ -49,40 +48,21 @@ class SelfAttention(ConfiguredLayer):
         dtype=None,
         name: str | None = None,
     ):
-        super().__init__(dtype=dtype, name=name)
+        super().__init__(dropout=dropout, drop_path=drop_path, seed=seed, dtype=dtype, name=name)
         self.heads = check_positive_int(heads, "heads")
-        check_seed(seed)
-        self.seeds = np.random.SeedSequence(seed).generate_state(4).tolist()
-        policy = self.dtype_policy
-        self.normalize = keras.layers.LayerNormalization(epsilon=1e-6, dtype=policy)
-        self.dropout = keras.layers.Dropout(dropout, seed=self.seeds[2], dtype=policy)
-        self.drop_path = keras.layers.Dropout(
-            drop_path, noise_shape=(None, 1, 1), seed=self.seeds[3], dtype=policy
-        )
 
-    def build(self, input_shape):
+    def _build(self, input_shape):
         width = input_shape[-1]
         if width % self.heads:
             raise ValueError(f"heads must divide the width {width}. Received: heads={self.heads}.")
-        self.project_in, self.project_out = (
-            keras.layers.Dense(
-                units,
-                kernel_initializer=keras.initializers.GlorotUniform(seed),
-                dtype=self.dtype_policy,
-            )
-            for units, seed in ((3 * width, self.seeds[0]), (width, self.seeds[1]))
-        )
-        for layer in (self.normalize, self.project_in, self.project_out):
-            layer.build((*input_shape[:-1], width))
+        in_seed, out_seed = self.seeds
+        self.project_in = self.dense(3 * width, width, in_seed)
+        self.project_out = self.dense(width, width, out_seed)
 
-    def call(self, x):
+    def _apply(self, x):
         _, tokens, width = x.shape
         heads = (-1, tokens, 3, self.heads, width // self.heads)
-        packed = keras.ops.reshape(self.project_in(self.normalize(x)), heads)
+        packed = keras.ops.reshape(self.project_in(x), heads)
         query, key, value = keras.ops.unstack(packed, axis=2)
         attended = keras.ops.dot_product_attention(query, key, value)
-        out = self.project_out(keras.ops.reshape(attended, (-1, tokens, width)))
-        return self.drop_path(self.dropout(out))
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
+        return self.project_out(keras.ops.reshape(attended, (-1, tokens, width)))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 
-from tfp_glow.core.checks import check_positive_int, check_seed
-from tfp_glow.networks.configured import ConfiguredLayer
+from tfp_glow.core.checks import check_positive_int
+from tfp_glow.networks.token_network import TokenNetwork
 
 __all__ = ["TokenMLP"]
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
-class TokenMLP(ConfiguredLayer):
+class TokenMLP(TokenNetwork):
     """Layer normalization and two dense layers for each token: the G of y = x + G(x).
 
         G(x) = gelu(normalize(x) U) W
@@ -48,39 +47,13 @@ class TokenMLP(ConfiguredLayer):
         dtype=None,
         name: str | None = None,
     ):
-        super().__init__(dtype=dtype, name=name)
+        super().__init__(dropout=dropout, drop_path=drop_path, seed=seed, dtype=dtype, name=name)
         self.expansion = check_positive_int(expansion, "expansion")
-        check_seed(seed)
-        self.seeds = np.random.SeedSequence(seed).generate_state(4).tolist()
-        policy = self.dtype_policy
-        self.normalize = keras.layers.LayerNormalization(epsilon=1e-6, dtype=policy)
-        self.dropout = keras.layers.Dropout(dropout, seed=self.seeds[2], dtype=policy)
-        self.drop_path = keras.layers.Dropout(
-            drop_path, noise_shape=(None, 1, 1), seed=self.seeds[3], dtype=policy
-        )
 
-    def build(self, input_shape):
-        width = input_shape[-1]
-        hidden = self.expansion * width
-        self.hidden, self.out = (
-            keras.layers.Dense(
-                units,
-                activation,
-                kernel_initializer=keras.initializers.GlorotUniform(seed),
-                dtype=self.dtype_policy,
-            )
-            for units, activation, seed in (
-                (hidden, "gelu", self.seeds[0]),
-                (width, None, self.seeds[1]),
-            )
-        )
-        self.normalize.build(input_shape)
-        self.hidden.build(input_shape)
-        self.out.build((*input_shape[:-1], hidden))
+    def _build(self, input_shape):
+        width, (hidden_seed, out_seed) = input_shape[-1], self.seeds
+        self.hidden = self.dense(self.expansion * width, width, hidden_seed, "gelu")
+        self.out = self.dense(width, self.expansion * width, out_seed)
 
-    def call(self, x):
-        out = self.out(self.hidden(self.normalize(x)))
-        return self.drop_path(self.dropout(out))
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
+    def _apply(self, x):
+        return self.out(self.hidden(x))

@@ -34,7 +34,7 @@ def main() -> None:
         seed=0,
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(3e-3), loss, metrics=["accuracy"])
+    model.compile(keras.optimizers.Adamax(1e-2, weight_decay=0.1), loss, metrics=["accuracy"])
     train, test = (_scaled(part, scale) for part in (data.train, data.test))
     model.fit(train, epochs=options.epochs, verbose=2)
     _, accuracy = model.evaluate(test, verbose=0)

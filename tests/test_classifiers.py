@@ -44,10 +44,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 slow = pytest.mark.slow
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["revvit", *(pytest.param(n, marks=slow) for n in ("revnet-bottleneck", "irevnet-injective"))],
-)
+@pytest.mark.parametrize("name", ["revvit", pytest.param("revnet-bottleneck", marks=slow)])
 def test_training_saving_and_exporting(name, tmp_path):
     x, y = data()
     model = compiled(build(name))
@@ -63,10 +60,9 @@ def test_training_saving_and_exporting(name, tmp_path):
 
 
 @slow
-@pytest.mark.parametrize("name", ["revnet", "revvit"])
-def test_the_stored_network_trains_to_the_same_weights(name):
+def test_the_stored_network_trains_to_the_same_weights():
     x, y = data()
-    models = [compiled(build(name, store_activations=stored)) for stored in (True, False)]
+    models = [compiled(build("revnet", store_activations=stored)) for stored in (True, False)]
     for model in models:
         model.optimizer = keras.optimizers.SGD(1e-2)
         model.compile(model.optimizer, model.loss)
@@ -77,10 +73,9 @@ def test_the_stored_network_trains_to_the_same_weights(name):
 
 
 @slow
-@pytest.mark.parametrize("name", ["revnet", "revvit"])
-def test_xla_and_half_precision(name):
+def test_xla_and_half_precision():
     x, y = data()
-    model = compiled(build(name, network_dtype="mixed_bfloat16"), jit_compile=True)
+    model = compiled(build("revnet", network_dtype="mixed_bfloat16"), jit_compile=True)
     losses = model.fit(x, y, batch_size=20, epochs=8, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     assert model.predict(x[:2], verbose=0).dtype == "float32"
@@ -99,23 +94,15 @@ def test_revnet_38_has_the_published_size():
 
 
 @slow
-def test_features_keep_the_images():
-    x, y = data()
-    model = compiled(build("irevnet-injective"))
-    model.fit(x, y, batch_size=20, epochs=1, verbose=0)
-    features = model.features(x)
-    np.testing.assert_allclose(model.invert(tf.identity(features)), x, atol=1e-5)
-    head = keras.Model(model.get_layer("head_normalization").input, model.output)
-    np.testing.assert_allclose(head(features), model.predict(x, verbose=0), atol=1e-5)
-
-
-@slow
 def test_images_come_back_through_48_units_after_training():
     x, y = data()
     model = compiled(build("irevnet", units=(24, 24)))
     np.testing.assert_allclose(model.invert(tf.identity(model.features(x))), x, atol=1e-4)
-    model.fit(x, y, batch_size=20, epochs=5, verbose=0)
-    np.testing.assert_allclose(model.invert(tf.identity(model.features(x))), x, atol=1e-4)
+    model.fit(x, y, batch_size=20, epochs=3, verbose=0)
+    features = model.features(x)
+    np.testing.assert_allclose(model.invert(tf.identity(features)), x, atol=1e-4)
+    head = keras.Model(model.get_layer("head_normalization").input, model.output)
+    np.testing.assert_allclose(head(features), model(x, training=False), atol=1e-4)
 
 
 def test_the_bijective_network_is_a_flow_of_volume_one():

@@ -161,7 +161,7 @@ def test_resume_refuses_other_settings(trained, changes, parts):
         ([*CLASSIFY, "--depth", 2], ["depth means nothing to the model 'revnet'. Received: 2"]),
         ([*CLASSIFY, "--conditional"], ["conditional means nothing to the model 'revnet'"]),
         ([*options("revvit"), "--patch-size", 3], ["patch_size must divide", "Received: 3"]),
-        ([*options("revvit"), "--heads", 3], ["heads must divide width=8"]),
+        ([*options("revvit"), "--heads", 3], ["heads must divide the width 8"]),
         ([*options("revvit"), "--dropout", 1.0], ["dropout must"]),
         ([*options("revnet"), "--units", 2], ["filters must hold one number more"]),
         ([*options("irevnet"), "--units", 2], ["strides must hold one number"]),

@@ -214,7 +214,10 @@ def test_a_frozen_layer_is_in_evaluation():
     assert not layer.trainable_variables
     np.testing.assert_allclose(layer(x, training=True), expected)
     layer.trainable = True
+    means = next(v for v in layer.variables if "moving_mean" in v.path)
+    before = np.array(means)
     assert np.abs(layer(x, training=True) - expected).max() > 1e-3
+    assert np.abs(means - before).min() > 0
     assert not Reversible.from_config({**layer.get_config(), "trainable": False}).trainable
 
 

@@ -159,13 +159,14 @@ class Repeat(FlowBijector):
         """What a step does beside its values in the phase of here and now."""
         if not (self._reversible or self.changed_by_calls):
             return Findings()
-        training = is_training()
-        if training not in self._findings:
+        # Batch normalization that is frozen does in training what it does in evaluation.
+        phase = (is_training(), *(layer.trainable for layer in self._stack.template.all_layers()))
+        if phase not in self._findings:
             found = probe(self._stack, direction, value, condition, stacked)
             if self._reversible:
                 found.refuse_randomness(self.name)
-            self._findings[training] = found
-        return self._findings[training]
+            self._findings[phase] = found
+        return self._findings[phase]
 
     def _steps(self, direction: Pass, value, condition, stacked, assigned: Sequence[int]) -> tuple:
         """The last value, the log-det, and the new stacked state at the places `assigned`."""

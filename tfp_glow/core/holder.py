@@ -8,7 +8,12 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from tfp_glow.core.compat import declares_its_parameters, tracks_attributes, untracked
+from tfp_glow.core.compat import (
+    declares_its_parameters,
+    layers_inside,
+    tracks_attributes,
+    untracked,
+)
 from tfp_glow.core.state import Stateful
 
 __all__ = ["Holder"]
@@ -112,6 +117,13 @@ class Holder(tf.Module):
         own = [v for n in networks for v in n.non_trainable_variables]
         inner = (v for part in self._holders() for v in part.changed_by_calls)
         return tuple({id(v): v for v in (*own, *inner)}.values())
+
+    def all_layers(self) -> Iterator[keras.layers.Layer]:
+        """The Keras layers inside, each network and all that it is made of."""
+        for network in self._networks:
+            yield from layers_inside(network)
+        for part in self._holders():
+            yield from part.all_layers()
 
     def all_variables(self) -> Iterator[keras.Variable | tf.Variable]:
         """The Keras variables, and those that other modules inside hold."""

@@ -11,6 +11,7 @@ data file has `x_train`, `y_train`, `x_test` and `y_test` as Keras has them.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import itertools
 import pathlib
@@ -58,17 +59,23 @@ def _memory_rows(model: str, units: int, options: argparse.Namespace) -> list[di
     workers = {
         way: Worker("benchmarks.classifiers", {"job": "step", "way": way, **common}) for way in WAYS
     }
-    first = {way: worker.ask("first") for way, worker in workers.items()}
-    turns = {way: functools.partial(worker.ask, "step") for way, worker in workers.items()}
-    steps = compare(alternate(turns, options.repeats), "stored")
-    rows = []
-    for way, worker in workers.items():
-        row = {"gradient": way, **common, "first_step_s": first[way], **steps[way]}
-        row |= {"peak_rss_gb": worker.ask("memory"), "parameters": worker.ask("parameters")}
-        worker.__exit__()
-        if options.xla:
-            row |= _compiled({**common, "way": way}, options.jax_python)
-        rows.append(row)
+    with contextlib.ExitStack() as stack:
+        for worker in workers.values():
+            stack.enter_context(worker)
+        first = {way: worker.ask("first") for way, worker in workers.items()}
+        turns = {way: functools.partial(worker.ask, "step") for way, worker in workers.items()}
+        steps = compare(alternate(turns, options.repeats), "stored")
+        sizes = {
+            way: {"peak_rss_gb": worker.ask("memory"), "parameters": worker.ask("parameters")}
+            for way, worker in workers.items()
+        }
+    rows = [
+        {"gradient": way, **common, "first_step_s": first[way], **steps[way], **sizes[way]}
+        for way in WAYS
+    ]
+    if options.xla:
+        for row in rows:
+            row |= _compiled({**common, "way": row["gradient"]}, options.jax_python)
     return rows
 
 

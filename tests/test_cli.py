@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 
 import tfp_glow as tg
-from tests.command_line import Killed, check_error, history, invoke
+from tests.command_line import Killed, check_equal_runs, check_error, dying, history, invoke
 from tfp_glow.app import callbacks, density_task, generation, pictures
 from tfp_glow.app import run as run_module
 from tfp_glow.app.architectures import FLOWS
@@ -286,19 +286,10 @@ def test_an_interrupted_run_goes_on_and_for_longer(interrupted, tmp_path):
 @pytest.fixture
 def dies(monkeypatch):
     """Lets runs die in the given training step."""
-
-    def die_in(step):
-        class Death(callbacks.TensorBoardScalars):
-            def on_train_batch_end(self, batch, logs=None):
-                if int(self.model.optimizer.iterations) == step:
-                    raise Killed
-
-        monkeypatch.setattr(run_module, "TensorBoardScalars", Death)
-
     # What follows training takes long.
     monkeypatch.setattr(density_task, "draw_pictures", lambda *args, **kwargs: None)
     monkeypatch.setattr(density_task, "export_saved_model", lambda _, path: path.mkdir())
-    return die_in
+    return dying(monkeypatch)
 
 
 def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, dies):
@@ -313,18 +304,7 @@ def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, dies):
     dies(None)
     result = invoke("train", "--output", tmp_path / "pieces", "--resume")
     assert "from epoch 2 of 3" in result.stdout
-    whole, pieces = (
-        keras.saving.load_model(tmp_path / name / "model.keras") for name in ("whole", "pieces")
-    )
-    for model in (whole, pieces):
-        assert int(model.optimizer.iterations) == 3 * BATCHES
-    expected = [*whole.variables, *whole.optimizer.variables]
-    for variable, other in zip(
-        expected, [*pieces.variables, *pieces.optimizer.variables], strict=True
-    ):
-        np.testing.assert_array_equal(variable, other, err_msg=variable.path)
-    texts = [(tmp_path / name / "history.csv").read_bytes() for name in ("whole", "pieces")]
-    assert texts[0] == texts[1]
+    check_equal_runs(tmp_path / "whole", tmp_path / "pieces", steps=3 * BATCHES)
 
 
 def test_a_foreign_folder_is_refused_and_left_alone(data, tmp_path):

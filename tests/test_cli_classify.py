@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.command_line import Killed, check_error, history, invoke
-from tfp_glow.app import callbacks, classification
-from tfp_glow.app import run as run_module
+from tests.command_line import Killed, check_equal_runs, check_error, dying, history, invoke
+from tfp_glow.app import classification
 from tfp_glow.app.architectures import CLASSIFIERS
 from tfp_glow.app.classify_task import Classify
 from tfp_glow.app.errors import UserError
@@ -248,19 +247,10 @@ def test_an_irevnet_shows_that_it_keeps_the_images(data, tmp_path):
 @pytest.fixture
 def dies(monkeypatch):
     """Lets runs die in the given training step."""
-
-    def die_in(step):
-        class Death(callbacks.TensorBoardScalars):
-            def on_train_batch_end(self, batch, logs=None):
-                if int(self.model.optimizer.iterations) == step:
-                    raise Killed
-
-        monkeypatch.setattr(run_module, "TensorBoardScalars", Death)
-
     # What follows training takes long.
     monkeypatch.setattr(Classify, "draw", lambda *args, **kwargs: None)
     monkeypatch.setattr(Classify, "export", lambda _, model, path: path.mkdir())
-    return die_in
+    return dying(monkeypatch)
 
 
 @pytest.mark.slow
@@ -275,17 +265,7 @@ def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, dies, m
     dies(None)
     result = invoke("train", "--output", tmp_path / "pieces", "--resume")
     assert "from epoch 2 of 3" in result.stdout
-    whole, pieces = (
-        keras.saving.load_model(tmp_path / name / "model.keras") for name in ("whole", "pieces")
-    )
-    assert int(whole.optimizer.iterations) == 3 * BATCHES
-    expected = [*whole.variables, *whole.optimizer.variables]
-    for variable, other in zip(
-        expected, [*pieces.variables, *pieces.optimizer.variables], strict=True
-    ):
-        np.testing.assert_array_equal(variable, other, err_msg=variable.path)
-    texts = [(tmp_path / name / "history.csv").read_bytes() for name in ("whole", "pieces")]
-    assert texts[0] == texts[1]
+    check_equal_runs(tmp_path / "whole", tmp_path / "pieces", steps=3 * BATCHES)
 
 
 @pytest.mark.slow

@@ -151,13 +151,14 @@ class Repeat(FlowBijector):
         if self._reversible:
             run = functools.partial(run_reversibly, plain, self._stack, direction)
         value, log_det, *new = run(value, condition, stacked)
+        variables = self.keras_variables if assigned else ()
         for index, state in zip(assigned, new, strict=True):
-            self.keras_variables[index].assign(state)
+            variables[index].assign(state)
         return value, log_det
 
     def _found(self, direction: Pass, value, condition, stacked) -> Findings:
         """What a step does beside its values in the phase of here and now."""
-        if not (self._reversible or self.changed_by_calls):
+        if not (self._reversible or self._stack.template.changed_by_calls):
             return Findings()
         # Batch normalization that is frozen does in training what it does in evaluation.
         phase = (is_training(), *(layer.trainable for layer in self._stack.template.all_layers()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 
@@ -46,16 +48,11 @@ class DownsamplingUnit(ConfiguredLayer):
     ):
         super().__init__(dtype=dtype, name=name)
         self.half = check_positive_int(filters, "filters") // 2
-        self.strides = check_positive_int(strides, "strides")
+        check_positive_int(strides, "strides")
         check_seed(seed)
-        self.f, self.g = (
-            unit_network(
-                self.half, bottleneck, strides=strides_of_it, seed=its_seed, dtype=network_dtype
-            )
-            for strides_of_it, its_seed in zip(
-                (strides, 1), np.random.SeedSequence(seed).generate_state(2).tolist(), strict=True
-            )
-        )
+        f_seed, g_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
+        network = functools.partial(unit_network, self.half, bottleneck, dtype=network_dtype)
+        self.f, self.g = network(strides=strides, seed=f_seed), network(seed=g_seed)
         self.pool = keras.layers.AveragePooling2D(strides, padding="same", dtype=dtype)
 
     def build(self, input_shape):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import keras
 
-from tfp_glow.core.checks import check_dtype_policy, check_positive_int, check_seed, check_sizes
+from tfp_glow.core.checks import check_dtype_policy, check_positive_int, check_seed
+from tfp_glow.flows.ingredients import check_image
 from tfp_glow.networks import PreactivationConvs
 from tfp_glow.networks.preactivation import MOMENTUM
 
@@ -17,14 +18,12 @@ def check_common(
     image_shape: Sequence[int], num_classes: int, seed: int | None, network_dtype: str | None
 ) -> tuple[int, int, int]:
     """The image shape as a tuple; raises where an argument is not what it must be."""
-    shape = check_sizes(image_shape, "image_shape")
-    if len(shape) != 3:
-        raise ValueError(f"image_shape must be (H, W, C). Received: {image_shape!r}.")
+    check_image(image_shape, levels=1, halvings=0, argument="image_shape")
     if check_positive_int(num_classes, "num_classes") < 2:
         raise ValueError(f"num_classes must be at least 2. Received: {num_classes}.")
     check_seed(seed)
     check_dtype_policy(network_dtype, "network_dtype")
-    return shape
+    return tuple(image_shape)
 
 
 def unit_network(

@@ -19,14 +19,7 @@ class EncodingLayer(keras.layers.Layer):
 
     Values are computed in the bijector's dtype whatever Keras' policy is, since in half precision
     they could not be rebuilt.
-
-    Args:
-      dtype: dtype of the values.
-      name: Name of the layer.
     """
-
-    def __init__(self, *, dtype: str, name: str | None):
-        super().__init__(dtype=dtype, name=name)
 
     def _hold(self, bijector: tfb.Bijector) -> None:
         # Keras is shown the variables, not the bijector, in which it would find networks whose

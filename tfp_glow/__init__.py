@@ -1,6 +1,6 @@
 """Normalizing flows for TensorFlow Probability that train with Keras 3."""
 
-from tfp_glow import bijectors, classifiers, flows, laws, layers, networks
+from tfp_glow import bijectors, classifiers, flows, inference, laws, layers, networks
 from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.export import export_saved_model
@@ -22,6 +22,7 @@ __all__ = [
     "evaluation",
     "export_saved_model",
     "flows",
+    "inference",
     "interpolate",
     "join_levels",
     "laws",

@@ -1,0 +1,3 @@
+"""Flows in probabilistic programs: surrogate posteriors, NeuTra, mixtures, autoencoders."""
+
+__all__ = []

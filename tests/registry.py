@@ -140,6 +140,14 @@ REGISTRY: dict[str, Entry] = {
         lambda d: tgb.Chain([tgb.ActNorm(4, dtype=d), tfb.Softplus(), coupling_of_four(d)]),
         (4,),
     ),
+    "Conditioned": Entry(
+        tgb.Conditioned,
+        lambda d: tgb.Conditioned(
+            coupling("affine", d, condition_shape=(3,)), mlp(3, 3, d, seed=1), (3,)
+        ),
+        (5,),
+        features,
+    ),
     "ContinuousFlow-condition": Entry(
         tgb.ContinuousFlow,
         lambda d: continuous(d, condition_shape=(3,)),

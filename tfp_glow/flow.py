@@ -48,6 +48,11 @@ class Flow(TransformedDistribution):
         flow.log_prob(x), flow.sample(100, temperature=0.7, seed=1)
     """
 
+    # A recipe may name flows whose variables this one has copies of.
+    _TF_MODULE_IGNORED_PROPERTIES = frozenset(
+        {"_recipe"} | TransformedDistribution._TF_MODULE_IGNORED_PROPERTIES
+    )
+
     def __init__(
         self,
         distribution: tfd.Distribution,

@@ -13,7 +13,9 @@ from tfp_glow.flows import RECIPES
 __all__ = ["CLASSIFIERS", "FAMILIES", "FLOWS", "Family"]
 
 # Flows on data; the others build on a flow.
-FLOWS = tuple(name for name in RECIPES if "flow" not in inspect.signature(RECIPES[name]).parameters)
+FLOWS = tuple(
+    name for name in RECIPES if "event_shape" in inspect.signature(RECIPES[name]).parameters
+)
 CLASSIFIERS = ("revnet", "irevnet", "revvit")
 WEIGHT_DECAY = 0.3  # Suits the digits where nothing else is said.
 

@@ -3,6 +3,7 @@
 from tfp_glow.bijectors.actnorm import ActNorm
 from tfp_glow.bijectors.chain import Chain
 from tfp_glow.bijectors.class_conditional import ClassConditional
+from tfp_glow.bijectors.conditioned import Conditioned
 from tfp_glow.bijectors.continuous_flow import ContinuousFlow
 from tfp_glow.bijectors.coupling import Coupling
 from tfp_glow.bijectors.diagonal_scaling import DiagonalScaling
@@ -27,6 +28,7 @@ __all__ = [
     "ActNorm",
     "Chain",
     "ClassConditional",
+    "Conditioned",
     "ContinuousFlow",
     "Coupling",
     "DiagonalScaling",

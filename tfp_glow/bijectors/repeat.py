@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector, initialize_part
@@ -15,12 +14,12 @@ from tfp_glow.core.compat import is_training
 from tfp_glow.core.passes import FORWARD, INVERSE, Pass, broadcast_batch
 from tfp_glow.core.probe import Findings, probe
 from tfp_glow.core.reversible import run_reversibly
-from tfp_glow.core.stack import Stack
+from tfp_glow.core.stacked import StackedBijector
 
 __all__ = ["Repeat"]
 
 
-class Repeat(FlowBijector):
+class Repeat(StackedBijector):
     """`depth` steps of equal structure, each with parameters of its own, run in one loop.
 
         inverse:  h_0 = x, h_i = step_i^-1(h_{i-1}), z = h_depth
@@ -66,10 +65,6 @@ class Repeat(FlowBijector):
         z = flow.initialize(x)
     """
 
-    _TF_MODULE_IGNORED_PROPERTIES = frozenset(
-        {"_stack"} | FlowBijector._TF_MODULE_IGNORED_PROPERTIES
-    )
-
     def __init__(
         self,
         make_step: Callable[[], FlowBijector],
@@ -96,24 +91,7 @@ class Repeat(FlowBijector):
         )
         self._reversible = reversible
         self._findings = {}  # Of the step, by Keras' phase, from the first pass on.
-        # The template's own variables are no part of the loop.
-        self.__dict__["_stack"] = Stack(step, depth, unroll)
-        self._opaque = step.is_opaque
-        self._add_stacked([s.keras_variables for s in steps])
-
-    def _add_stacked(self, variables_of_steps) -> None:
-        """Adds a variable `[depth, ...]` for each variable of a step, in the template's order."""
-        _check_equal_structure(variables_of_steps)
-        for index, same in enumerate(zip(*variables_of_steps, strict=True)):
-            stacked = self.add_variable(
-                np.stack([v.numpy() for v in same]),
-                name=f"{index:03d}_{same[0].name}",
-                trainable=same[0].trainable,
-                dtype=same[0].dtype,
-                aggregation=same[0].aggregation,
-            )
-            if same[0].regularizer is not None:
-                stacked.regularizer = functools.partial(_sum_over_steps, same[0].regularizer)
+        self.stack_parts(steps, "make_step", unroll=unroll)
 
     @property
     def depth(self) -> int:
@@ -131,7 +109,7 @@ class Repeat(FlowBijector):
         """
         if not 0 <= index < self.depth:
             raise ValueError(f"index must be from 0 to {self.depth - 1}. Received: {index!r}.")
-        with self._stack.at([p[index] for p in self._stacked()]):
+        with self._stack.at([p[index] for p in self.stacked_parameters()]):
             yield self._stack.template
 
     def _forward_and_log_det(self, z, condition=None):
@@ -141,7 +119,7 @@ class Repeat(FlowBijector):
         return self._run(INVERSE, x, condition)
 
     def _run(self, direction: Pass, value, condition):
-        stacked = self._stacked()
+        stacked = self.stacked_parameters()
         assigned = self._found(direction, value, condition, stacked).assigned
 
         def plain(value, condition, stacked):
@@ -187,86 +165,13 @@ class Repeat(FlowBijector):
         value, log_det, arrays = self._stack.loop(step, state, stacked, backwards=backwards)
         return value, log_det, *(array.stack() for array in arrays)
 
-    def _stacked(self) -> list[tf.Tensor]:
-        return [tf.convert_to_tensor(v) for v in self.keras_variables]
-
     def _initialize(self, x, condition=None):
         def initialize(x):
             return tf.ensure_shape(initialize_part(self._stack.template, x, condition), x.shape)
 
-        return self._change_steps(initialize, x)
-
-    @property
-    def num_classes(self) -> int | None:
-        return self._stack.template.num_classes
-
-    @property
-    def log_det_is_estimate(self) -> bool:
-        return self._stack.template.log_det_is_estimate
-
-    @property
-    def advances(self) -> bool:
-        return self._stack.template.advances
-
-    def advance(self) -> None:
-        """Moves on what changes once a training step, in every step of the loop."""
-        self._change_each(self._stack.template.advance)
-
-    def converge(self) -> None:
-        """Runs the power iterations of Lipschitz networks until their norms stand still."""
-        self._change_each(self._stack.template.converge)
-
-    def _change_each(self, method: Callable[[], None]) -> None:
-        def change(nothing):
-            method()
-            return nothing
-
-        if self.advances:
-            self._change_steps(change, tf.zeros([]))
-
-    def _change_steps(self, change: Callable, value):
-        """Calls `change(value) -> value` for each step in turn, and keeps what it assigns."""
-        value, changed = self._stack.change(change, value, self._stacked())
-        for variable, new in zip(self.keras_variables, changed, strict=True):
-            variable.assign(new)
-        return value
-
-    @property
-    def initialized_flags(self) -> list:
-        return self._stacked_of(self._stack.template.initialized_flags)
-
-    @property
-    def changed_by_calls(self) -> tuple:
-        return tuple(self._stacked_of(self._stack.template.changed_by_calls))
-
-    def _stacked_of(self, variables: Iterable) -> list:
-        """Those that stand for the given variables of the template."""
-        chosen = {id(variable) for variable in variables}
-        pairs = zip(self._stack.template.keras_variables, self.keras_variables, strict=True)
-        return [stacked for variable, stacked in pairs if id(variable) in chosen]
-
-
-def _sum_over_steps(regularizer: Callable, stacked) -> tf.Tensor:
-    return tf.add_n([regularizer(v) for v in tf.unstack(tf.convert_to_tensor(stacked))])
+        return self.change_each(initialize, x)
 
 
 def _check_step(step) -> None:
     if not isinstance(step, FlowBijector):
         raise TypeError(f"make_step must return a FlowBijector. Received: {step!r}.")
-    known = {id(v.value) for v in step.keras_variables}
-    unknown = [v.name for v in step.variables if id(v) not in known]
-    if unknown:
-        raise ValueError(
-            "make_step must return a step whose variables are all Keras variables, which the loop "
-            f"can substitute. Received: {step.name} with tf.Variables {unknown}."
-        )
-
-
-def _check_equal_structure(variables_of_steps) -> None:
-    signatures = [[(tuple(v.shape), v.dtype) for v in step] for step in variables_of_steps]
-    for index, signature in enumerate(signatures):
-        if signature != signatures[0]:
-            raise ValueError(
-                "make_step must return steps of equal structure. Received: step 0 with variables "
-                f"{signatures[0]}, step {index} with {signature}."
-            )

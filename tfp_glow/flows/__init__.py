@@ -1,11 +1,13 @@
 """Published architectures, each a function that returns a `Flow`."""
 
 from tfp_glow.flows.autoregressive_prior import autoregressive_prior
+from tfp_glow.flows.conditioned import conditioned
 from tfp_glow.flows.coupling_spline import coupling_spline
 from tfp_glow.flows.ffjord import ffjord
 from tfp_glow.flows.glow import glow
 from tfp_glow.flows.iaf import iaf
 from tfp_glow.flows.iresnet import iresnet
+from tfp_glow.flows.linear import linear
 from tfp_glow.flows.maf import maf
 from tfp_glow.flows.nice import nice
 from tfp_glow.flows.planar_flow import planar
@@ -13,21 +15,25 @@ from tfp_glow.flows.radial_flow import radial
 from tfp_glow.flows.realnvp import realnvp
 from tfp_glow.flows.recipe import RECIPES
 from tfp_glow.flows.residual_flow import residual_flow
+from tfp_glow.flows.stack import stack
 from tfp_glow.flows.sylvester_flow import sylvester
 
 __all__ = [
     "RECIPES",
     "autoregressive_prior",
+    "conditioned",
     "coupling_spline",
     "ffjord",
     "glow",
     "iaf",
     "iresnet",
+    "linear",
     "maf",
     "nice",
     "planar",
     "radial",
     "realnvp",
     "residual_flow",
+    "stack",
     "sylvester",
 ]

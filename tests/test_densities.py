@@ -21,6 +21,7 @@ EXACT = {
     "ffjord": {"hidden_units": (16,), "trace": "exact"},
     "iaf": {"steps": 3, **UNITS},
     "iresnet": {"steps": 2, **UNITS, "exact": True},
+    "linear": {},
     "maf": {"steps": 3, **UNITS},
     "nice": UNITS,
     "planar": {"steps": 4},

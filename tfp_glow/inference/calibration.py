@@ -59,7 +59,7 @@ def calibration_ranks(
     """
 
     def ranks(x, y, seed):
-        samples = posterior.sample([num_samples, len(x)], condition=y, seed=seed)
+        samples = posterior.sample([num_samples, x.shape[0]], condition=y, seed=seed)
         return tf.math.count_nonzero(samples < x, 0, dtype=tf.int32)
 
     check_positive_int(num_samples, "num_samples")
@@ -99,7 +99,7 @@ def credibility_levels(
     """
 
     def levels(x, y, seed):
-        samples = posterior.sample([num_samples, len(x)], condition=y, seed=seed)
+        samples = posterior.sample([num_samples, x.shape[0]], condition=y, seed=seed)
         denser = posterior.log_prob(samples, condition=y) > posterior.log_prob(x, condition=y)
         return tf.reduce_mean(tf.cast(denser, tf.float32), 0)
 

@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 from tfp_glow.core.modes import evaluation
 from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.files import replacing
-from tfp_glow.signatures import checked_signature
+from tfp_glow.signatures import checked_signature, sampling_specs
 
 __all__ = ["export_saved_model"]
 
@@ -74,12 +74,7 @@ class _Exported(tf.Module):
     def signatures(self) -> dict:
         """The traced functions by name."""
         x = _batch_of(self._distribution.event_shape, self._distribution.dtype, "x")
-        scalars = [
-            tf.TensorSpec([], tf.int32, name="num_samples"),
-            tf.TensorSpec([], tf.float32, name="temperature"),
-            tf.TensorSpec([], tf.int32, name="seed"),
-        ]
-        functions = {"log_prob": (self._log_prob, [x]), "sample": (self._sample, scalars)}
+        functions = {"log_prob": (self._log_prob, [x]), "sample": (self._sample, sampling_specs())}
         bijector = getattr(self._flow, "bijector", None)
         if bijector is not None:
             y = _batch_of(self._flow.event_shape, self._flow.dtype, "x")

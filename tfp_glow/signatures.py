@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-__all__ = ["checked_signature"]
+__all__ = ["checked_signature", "sampling_specs"]
+
+
+def sampling_specs() -> list[tf.TensorSpec]:
+    """The inputs of signatures that draw samples."""
+    return [
+        tf.TensorSpec([], tf.int32, name="num_samples"),
+        tf.TensorSpec([], tf.float32, name="temperature"),
+        tf.TensorSpec([], tf.int32, name="seed"),
+    ]
 
 
 def checked_signature(function: Callable, specs: list[tf.TensorSpec]):

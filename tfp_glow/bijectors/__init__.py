@@ -5,6 +5,7 @@ from tfp_glow.bijectors.chain import Chain
 from tfp_glow.bijectors.class_conditional import ClassConditional
 from tfp_glow.bijectors.continuous_flow import ContinuousFlow
 from tfp_glow.bijectors.coupling import Coupling
+from tfp_glow.bijectors.diagonal_affine import DiagonalAffine
 from tfp_glow.bijectors.diagonal_scaling import DiagonalScaling
 from tfp_glow.bijectors.gaussian_prior import GaussianPrior
 from tfp_glow.bijectors.glow_step import GlowStep
@@ -29,6 +30,7 @@ __all__ = [
     "ClassConditional",
     "ContinuousFlow",
     "Coupling",
+    "DiagonalAffine",
     "DiagonalScaling",
     "FlowBijector",
     "GaussianPrior",

@@ -3,6 +3,7 @@
 from tfp_glow.flows.autoregressive_prior import autoregressive_prior
 from tfp_glow.flows.coupling_spline import coupling_spline
 from tfp_glow.flows.ffjord import ffjord
+from tfp_glow.flows.gaussian import gaussian, gaussian_base
 from tfp_glow.flows.glow import glow
 from tfp_glow.flows.iaf import iaf
 from tfp_glow.flows.iresnet import iresnet
@@ -20,6 +21,8 @@ __all__ = [
     "autoregressive_prior",
     "coupling_spline",
     "ffjord",
+    "gaussian",
+    "gaussian_base",
     "glow",
     "iaf",
     "iresnet",

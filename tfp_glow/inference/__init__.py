@@ -1,3 +1,5 @@
 """Flows in probabilistic programs: surrogate posteriors, NeuTra, mixtures, autoencoders."""
 
-__all__ = []
+from tfp_glow.inference.variational_autoencoder import VAE
+
+__all__ = ["VAE"]

@@ -219,6 +219,10 @@ class VAE(ProbabilisticModel):
         z = self.prior.sample(num, seed=seeds[0], **options)
         return self._likelihood.sample(self._parameters(z), seeds[1])
 
+    def bound(self, x, *, seed=None):
+        """The bound of log p(x) that training maximizes, `[N]` in nats, with noise of that seed."""
+        return _bound(*self((x, None, seed)))
+
     def importance_weighted_bound(self, x, samples: int, *, seed: int = 0) -> np.ndarray:
         """A lower bound of log p(x) in nats, `[N]`, which converges to it.
 
@@ -264,7 +268,7 @@ class VAE(ProbabilisticModel):
     def predict_step(self, data):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         with modes.evaluation():
-            return _bound(*self((x, None, self._fixed_seed()), training=False))
+            return self.bound(x, seed=self._fixed_seed())
 
     def get_config(self) -> dict:
         parts = ("encoder", "decoder", "posterior", "prior")

@@ -33,7 +33,7 @@ def data(tmp_path_factory) -> pathlib.Path:
 def trained(data, tmp_path_factory):
     """A run of Bernoulli pixels and what it printed."""
     folder = tmp_path_factory.mktemp("runs") / "trained"
-    flows = ("--num-bits", 1, "--posterior", "planar", "--prior", "maf", "--warmup-steps", 2)
+    flows = ("--num-bits", 1, "--posterior", "gaussian", "--warmup-steps", 2)
     command = ("train", "--data", data, *TINY, *flows, "--epochs", 3, "--output", folder)
     result = invoke(*command)
     assert result.exit_code == 0, result.output
@@ -46,7 +46,7 @@ def test_train_writes_its_files_and_learns(trained):
     files = {"config.json", "history.csv", "saved_model", "tensorboard", "best.keras"}
     pictures = {"curves.png", "samples.png", "reconstructions.png"}
     assert names == files | pictures | {"model.keras"}
-    assert result.stdout.startswith("Training planar (")
+    assert result.stdout.startswith("Training gaussian (")
     assert re.search(r"Test images: [\d.]+ nats, minus the bound\. The model", result.stdout)
     for name in pictures:
         assert matplotlib.image.imread(folder / name)[..., :3].std() > 0.05
@@ -104,7 +104,7 @@ def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, monkeyp
     monkeypatch.setattr(Autoencode, "draw", lambda *args, **kwargs: None)
     monkeypatch.setattr(Autoencode, "export", lambda _, model, path: path.mkdir())
     dies = dying(monkeypatch)
-    command = ("train", "--data", data, *TINY, "--warmup-steps", 5, "--epochs", 3, "--output")
+    command = ("train", "--data", data, *TINY, "--prior", "maf", "--epochs", 3, "--output")
     assert invoke(*command, tmp_path / "whole").exit_code == 0
     dies(BATCHES + 2)
     with pytest.raises(Killed):

@@ -9,8 +9,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow.core.modes import evaluation
 from tfp_glow.core.passes import condition_kwargs
-from tfp_glow.files import replacing
-from tfp_glow.signatures import checked_signature, sampling_specs
+from tfp_glow.signatures import checked_signature, sampling_specs, write_saved_model
 
 __all__ = ["export_saved_model"]
 
@@ -50,11 +49,7 @@ def export_saved_model(distribution: tfd.Distribution, path: str | os.PathLike) 
     """
     if not isinstance(distribution, tfd.Distribution):
         raise TypeError(f"distribution must be a TFP distribution. Received: {distribution!r}.")
-    if os.path.exists(path):
-        raise ValueError(f"path must not exist yet. Received: {str(path)!r}, which does.")
-    module = _Exported(distribution)
-    with replacing(path) as temporary:
-        tf.saved_model.save(module, str(temporary), signatures=module.signatures())
+    write_saved_model(_Exported(distribution), path)
 
 
 class _Exported(tf.Module):

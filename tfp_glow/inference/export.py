@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from tfp_glow.files import replacing
 from tfp_glow.flow import Flow
-from tfp_glow.signatures import checked_signature, sampling_specs
+from tfp_glow.signatures import checked_signature, sampling_specs, write_saved_model
 
 if TYPE_CHECKING:
     from tfp_glow.inference.variational_autoencoder import VAE
@@ -41,11 +40,7 @@ def export_autoencoder(model: VAE, path: str | os.PathLike) -> None:
         decode = tf.saved_model.load("saved_model").signatures["decode"]
         images = decode(z=tf.random.normal([4, 40]))["x"]
     """
-    if os.path.exists(path):
-        raise ValueError(f"path must not exist yet. Received: {str(path)!r}, which does.")
-    module = _Exported(model)
-    with replacing(path) as temporary:
-        tf.saved_model.save(module, str(temporary), signatures=module.signatures())
+    write_saved_model(_Exported(model), path)
 
 
 class _Exported(tf.Module):

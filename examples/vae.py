@@ -1,10 +1,10 @@
-"""Variational autoencoders of MNIST with a normal posterior and with an inverse autoregressive one.
+"""Variational autoencoders of MNIST: with normal latents, and with flows as posterior and prior.
 
     python examples/vae.py mnist.npz --output vae.png
 
-The file holds `x_train` and `x_test` as Keras has them; pixels are made 0 or 1. The picture shows
-test images, what the latents of both models keep of them, and images of latents drawn from the
-prior, in means of p(x|z).
+The flows are an inverse autoregressive posterior and a RealNVP prior. The file holds `x_train` and
+`x_test` as Keras has them; pixels are made 0 or 1. The picture shows test images, what the latents
+of both models keep of them, and images of latents drawn from the prior, in means of p(x|z).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def main() -> None:
     with np.load(options.data) as file:
         train, test = ((file[f"x_{part}"] > 127).reshape(-1, 784) for part in ("train", "test"))
     iaf = flows.iaf(LATENTS, hidden_units=(HIDDEN,), condition_size=HIDDEN, seed=0)
-    posteriors = {
-        "normal": flows.gaussian(LATENTS, condition_size=HIDDEN, seed=0),
-        "IAF": flows.gaussian_base(iaf, seed=0),
+    latents = {
+        "normal": (flows.gaussian(LATENTS, condition_size=HIDDEN, seed=0), None),
+        "flows": (flows.gaussian_base(iaf, seed=0), flows.realnvp(LATENTS, seed=0)),
     }
     rows, found = {"x": test[:COLUMNS]}, []
-    for name, posterior in posteriors.items():
-        model = trained(posterior, train, options.epochs)
+    for name, (posterior, prior) in latents.items():
+        model = trained(posterior, prior, train, options.epochs)
         nats = model.evaluate(test, batch_size=500, verbose=0, return_dict=True)["nats"]
         log_prob = model.importance_weighted_bound(test[:100], 1000)
         found.append(f"{name} {nats:.1f}")
@@ -44,14 +44,15 @@ def main() -> None:
     save_figure(image_grid(images, num_bins=2, row_labels=list(rows), title=title), options.output)
 
 
-def trained(posterior: Flow, images: np.ndarray, epochs: int) -> VAE:
-    """A model with one hidden layer of encoder and decoder, and that posterior."""
+def trained(posterior: Flow, prior: Flow | None, images: np.ndarray, epochs: int) -> VAE:
+    """A model with one hidden layer of encoder and decoder, and those latents."""
     keras.utils.set_random_seed(0)
     dense = keras.layers.Dense
     encoder = keras.Sequential([keras.Input([784]), dense(HIDDEN, "relu")])
     decoder = keras.Sequential([keras.Input([LATENTS]), dense(HIDDEN, "relu"), dense(784)])
     steps = epochs * (len(images) // 100)
-    model = VAE(encoder, decoder, posterior=posterior, warmup_steps=steps // 4, seed=0)
+    options = {"posterior": posterior, "prior": prior, "warmup_steps": steps // 4}
+    model = VAE(encoder, decoder, seed=0, **options)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps)))
     model.fit(images, batch_size=100, epochs=epochs, verbose=2)
     return model

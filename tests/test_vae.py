@@ -298,6 +298,8 @@ def test_bad_data_are_named(likelihood, x, message):
         with pytest.raises(ValueError, match=message):
             call(x)
     if likelihood == "bernoulli":
+        with pytest.raises(ValueError, match=r"x must have shape \[N, 6\]. Received: shape"):
+            model.encode(BITS[:, :5])
         with pytest.raises(LossNotFiniteError, match="The loss is nan in step"):
             model.fit(tf.data.Dataset.from_tensors(x), verbose=0)
         with pytest.raises(ValueError, match="y must be omitted"):

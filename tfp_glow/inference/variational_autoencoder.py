@@ -74,7 +74,9 @@ class VAE(ProbabilisticModel):
         `flows.gaussian_base(flows.planar(size, condition_size=k))`. Flows that are fast to sample
         are fast to train.
       prior: Any distribution on latents `[size]` without a condition, whose variables train too;
-        the standard normal when omitted. Priors with fast densities are fast to train.
+        the standard normal when omitted. Priors with fast densities are fast to train. A
+        `.keras` file holds flows and distributions of numbers; of one over `tf.Variable`s, save the
+        weights.
       likelihood: p(x|z) of each value of x, which are independent: `"bernoulli"` for zeros and
         ones, `"normal"` for real numbers, or `"discretized_logistic"` for integers, the logistic
         rounded to the nearest integer; its locations are in units in which the integers fill
@@ -320,8 +322,11 @@ class VAE(ProbabilisticModel):
     # What is this class's own.
 
     def _as_data(self, x):
-        x = tf.cast(tf.convert_to_tensor(x), self.posterior.dtype)
-        return tf.ensure_shape(x, [None, *self._event_shape])
+        x, shape = tf.convert_to_tensor(x), [None, *self._event_shape]
+        if not x.shape.is_compatible_with(shape):
+            sizes = ", ".join(map(str, self._event_shape))
+            raise ValueError(f"x must have shape [N, {sizes}]. Received: shape {x.shape}.")
+        return tf.ensure_shape(tf.cast(x, self.posterior.dtype), shape)
 
     def _features(self, x):
         return tf.cast(self.encoder(self._likelihood.for_encoder(x)), self.posterior.dtype)

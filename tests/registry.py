@@ -201,6 +201,12 @@ REGISTRY: dict[str, Entry] = {
         (5,),
         classes,
     ),
+    "DiagonalAffine-condition": Entry(
+        tgb.DiagonalAffine,
+        lambda d: tgb.DiagonalAffine(3, dtype=d, **amortized(d)),
+        (3,),
+        features,
+    ),
     "DiagonalScaling": Entry(tgb.DiagonalScaling, lambda d: tgb.DiagonalScaling(3, dtype=d), (3,)),
     "GaussianPrior": Entry(tgb.GaussianPrior, lambda d: tgb.GaussianPrior(2, dtype=d), (2, 2, 2)),
     "GaussianPrior-classes": Entry(

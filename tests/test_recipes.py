@@ -12,6 +12,7 @@ from tfp_glow import flows
 SMALL = {
     "coupling_spline": {"steps": 2, "hidden_units": (8,), "bins": 4},
     "ffjord": {"hidden_units": (8,)},
+    "gaussian": {"hidden_units": ()},
     "glow": {"levels": 1, "steps": 2, "hidden_channels": 4},
     "iaf": {"steps": 2, "hidden_units": (8,)},
     "iresnet": {"steps": 2, "hidden_units": (8,)},
@@ -58,7 +59,7 @@ def data(name: str, count: int = 32, dtype: str = "float32") -> tf.Tensor:
 
 def test_every_recipe_is_tested():
     assert {name.removesuffix("-images") for name in SMALL} == set(flows.RECIPES) - {
-        *("autoregressive_prior", "conditioned", "stack"),
+        *("autoregressive_prior", "conditioned", "gaussian_base", "stack"),
     }
 
 
@@ -110,7 +111,7 @@ def test_feature_vectors_change_the_density(name):
     "name", mostly_slow(n for n in CONDITIONAL if event_shape(n) == 3 and n != "ffjord")
 )
 def test_outliers_stay_finite_in_deep_flows_far_from_their_start(name):
-    depth = {"couplings": 16} if name == "nice" else {"steps": 10}
+    depth = {"gaussian": {}, "nice": {"couplings": 16}}.get(name, {"steps": 10})
     flow = flows.RECIPES[name](2, seed=0, **{**SMALL[name], **depth})
     randomize(flow.bijector, scale=0.5)
     x = tf.constant([[10.0, -10.0], [-30.0, 0.0], [1.0, 1e3]])
@@ -134,6 +135,21 @@ def test_vector_flows_read_events_of_any_shape(name):
     )
 
 
+def test_a_gaussian_base_starts_a_flow_where_its_condition_says():
+    flow = flows.planar(3, steps=2, hidden_units=(), condition_size=2, seed=0, dtype="float64")
+    randomize(flow.bijector)
+    whole = flows.gaussian_base(flow, seed=1)
+    base = whole.bijector.bijectors[1]
+    randomize(base)
+    condition, noise = normal([4, 2], seed=1), normal([4, 3], seed=2)
+    mean, raw = tf.split(base._network(condition), 2, -1)
+    z = base.mean + mean + tf.exp(7.0 * tf.tanh((base.raw + raw) / 7.0)) * noise
+    np.testing.assert_allclose(whole.decode(noise, condition), flow.decode(z, condition))
+    x = tf.identity(whole.decode(noise, condition))
+    np.testing.assert_allclose(whole.encode(x, condition), noise, atol=1e-8)
+    assert flows.gaussian_base(flows.realnvp(4), condition_size=5).condition_shape == (5,)
+
+
 def test_realnvp_on_images_has_the_published_layers():
     flow = flows.realnvp((8, 8, 3), levels=2, hidden_channels=4, blocks=1, seed=0)
     assert flow.bijector.level_shapes == ((4, 4, 6), (4, 4, 6))
@@ -153,6 +169,7 @@ def test_realnvp_on_images_has_the_published_layers():
         (lambda: flows.realnvp((4, 4)), r"must be \(H, W, C\)"),
         (lambda: flows.coupling_spline(2, bins=1), "bins must be at least 2"),
         (lambda: flows.coupling_spline(()), "event_shape"),
+        (lambda: flows.gaussian_base(flows.glow((4, 4, 1), levels=1)), "condition_size must be"),
     ],
 )
 def test_bad_arguments(make, message):

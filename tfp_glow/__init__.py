@@ -6,11 +6,13 @@ from tfp_glow.dequantization import Dequantized
 from tfp_glow.export import export_saved_model
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flow_classifier import FlowClassifier
+from tfp_glow.inference import VAE
 from tfp_glow.latents import interpolate, join_levels, split_levels
 from tfp_glow.model import FlowModel
 from tfp_glow.tracking import Tracked
 
 __all__ = [
+    "VAE",
     "Dequantized",
     "Flow",
     "FlowClassifier",

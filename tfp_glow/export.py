@@ -9,8 +9,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow.core.modes import evaluation
 from tfp_glow.core.passes import condition_kwargs
-from tfp_glow.files import replacing
-from tfp_glow.signatures import checked_signature
+from tfp_glow.signatures import checked_signature, sampling_specs, write_saved_model
 
 __all__ = ["export_saved_model"]
 
@@ -50,11 +49,7 @@ def export_saved_model(distribution: tfd.Distribution, path: str | os.PathLike) 
     """
     if not isinstance(distribution, tfd.Distribution):
         raise TypeError(f"distribution must be a TFP distribution. Received: {distribution!r}.")
-    if os.path.exists(path):
-        raise ValueError(f"path must not exist yet. Received: {str(path)!r}, which does.")
-    module = _Exported(distribution)
-    with replacing(path) as temporary:
-        tf.saved_model.save(module, str(temporary), signatures=module.signatures())
+    write_saved_model(_Exported(distribution), path)
 
 
 class _Exported(tf.Module):
@@ -74,12 +69,7 @@ class _Exported(tf.Module):
     def signatures(self) -> dict:
         """The traced functions by name."""
         x = _batch_of(self._distribution.event_shape, self._distribution.dtype, "x")
-        scalars = [
-            tf.TensorSpec([], tf.int32, name="num_samples"),
-            tf.TensorSpec([], tf.float32, name="temperature"),
-            tf.TensorSpec([], tf.int32, name="seed"),
-        ]
-        functions = {"log_prob": (self._log_prob, [x]), "sample": (self._sample, scalars)}
+        functions = {"log_prob": (self._log_prob, [x]), "sample": (self._sample, sampling_specs())}
         bijector = getattr(self._flow, "bijector", None)
         if bijector is not None:
             y = _batch_of(self._flow.event_shape, self._flow.dtype, "x")

@@ -16,6 +16,7 @@ __all__ = [
     "check_data",
     "check_label_shape",
     "check_labels",
+    "check_no_class_weight",
     "check_weights_reach_the_loss",
     "first_batch",
 ]
@@ -125,6 +126,15 @@ def check_label_shape(shape, dtype) -> None:
         raise ValueError(
             "y must have shape [N], one class id an example; of one-hot rows the ids are "
             f"numpy.argmax(y, -1). Received: shape {shape}."
+        )
+
+
+def check_no_class_weight(class_weight) -> None:
+    """Raises where examples are to be weighed by classes that they do not have."""
+    if class_weight is not None:
+        raise ValueError(
+            "class_weight has no meaning for a density model. Pass sample_weight to weigh "
+            f"examples. Received: class_weight={class_weight!r}."
         )
 
 

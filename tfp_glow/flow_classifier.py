@@ -182,10 +182,6 @@ class FlowClassifier(DistributionModel):
     def _in_loss_units(self, nats):
         return self._likelihood_weight * nats
 
-    def _fixed_seed(self):
-        """The seed of the noise outside of `fit` and `evaluate`, None where there is no noise."""
-        return None if self.bits_per_dim is None else tf.constant([self._seed % 2**31, 2])
-
     def _roles(self, y) -> tuple:
         return None, y
 

@@ -8,7 +8,12 @@ import tensorflow_probability as tfp
 
 from tfp_glow.config import from_config, to_config
 from tfp_glow.distribution_model import DistributionModel
-from tfp_glow.fitting import check_class_ids, check_data, check_weights_reach_the_loss
+from tfp_glow.fitting import (
+    check_class_ids,
+    check_data,
+    check_no_class_weight,
+    check_weights_reach_the_loss,
+)
 
 __all__ = ["FlowModel"]
 
@@ -101,8 +106,4 @@ class FlowModel(DistributionModel):
     def _check_fit(self, x, y, *, sample_weight=None, class_weight=None) -> None:
         check_weights_reach_the_loss(y, sample_weight)
         check_class_ids(y, getattr(self._distribution, "num_classes", None))
-        if class_weight is not None:
-            raise ValueError(
-                "class_weight has no meaning for a density model. Pass sample_weight to weigh "
-                f"examples. Received: class_weight={class_weight!r}."
-            )
+        check_no_class_weight(class_weight)

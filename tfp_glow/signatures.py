@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import tensorflow as tf
 
-__all__ = ["checked_signature"]
+from tfp_glow.files import replacing
+
+__all__ = ["checked_signature", "sampling_specs", "write_saved_model"]
+
+
+def write_saved_model(module: tf.Module, path: str | os.PathLike) -> None:
+    """Writes a module with the signatures that its method of that name gives, whole or not at all.
+
+    Raises:
+      ValueError: If `path` exists.
+    """
+    if os.path.exists(path):
+        raise ValueError(f"path must not exist yet. Received: {str(path)!r}, which does.")
+    with replacing(path) as temporary:
+        tf.saved_model.save(module, str(temporary), signatures=module.signatures())
+
+
+def sampling_specs() -> list[tf.TensorSpec]:
+    """The inputs of signatures that draw samples."""
+    return [
+        tf.TensorSpec([], tf.int32, name="num_samples"),
+        tf.TensorSpec([], tf.float32, name="temperature"),
+        tf.TensorSpec([], tf.int32, name="seed"),
+    ]
 
 
 def checked_signature(function: Callable, specs: list[tf.TensorSpec]):

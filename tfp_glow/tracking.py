@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
@@ -70,15 +70,17 @@ def _check_built(network) -> None:
 
 
 @contextlib.contextmanager
-def variables_all_tracked(module: tf.Module) -> Iterator[None]:
-    """Raises ValueError where the code inside uses variables that `tf.Module` does not see.
+def variables_all_tracked(known: Iterable[tf.Variable]) -> Iterator[None]:
+    """Raises ValueError where the code inside uses other variables than those that are known.
+
+    They are hidden in a distribution, where `tf.Module` does not see them.
 
     A gradient tape would tell the same, but makes TensorFlow prepare loops for gradients of
     gradients, at several times the cost of tracing them.
     """
     with VariableWatcher() as watcher:
         yield
-    known = {id(v) for v in module.variables}
+    known = {id(v) for v in known}
     hidden = [v.name for v in watcher.watched_variables() if id(v) not in known]
     if hidden and not tf.distribute.has_strategy():
         raise ValueError(

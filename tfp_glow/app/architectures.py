@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 
+from tfp_glow.app.autoencoders import AUTOENCODERS
 from tfp_glow.classifiers import revnet, revvit
 from tfp_glow.classifiers.irevnet import IRevNet
 from tfp_glow.flows import RECIPES
@@ -71,5 +72,11 @@ FAMILIES = {
             "revvit": {"patch_size": 4, "depth": 4, "width": 64, "heads": 4, "dropout": 0.2},
         },
         needs_labels=True,
+    ),
+    "vae": Family(
+        setting="posterior",
+        makers=AUTOENCODERS,
+        default="iaf",
+        suits_digits={},
     ),
 }

@@ -9,8 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfp_glow.classifiers.irevnet import IRevNet
-from tfp_glow.files import replacing
-from tfp_glow.signatures import checked_signature
+from tfp_glow.signatures import checked_signature, write_saved_model
 
 __all__ = ["export_classifier"]
 
@@ -34,9 +33,7 @@ def export_classifier(model: keras.Sequential, path: str | os.PathLike) -> None:
         classify = tf.saved_model.load("saved_model").signatures["classify"]
         classes = tf.argmax(classify(x=tf.constant(images, tf.int32))["logits"], -1)
     """
-    module = _Exported(model)
-    with replacing(path) as temporary:
-        tf.saved_model.save(module, str(temporary), signatures=module.signatures())
+    write_saved_model(_Exported(model), path)
 
 
 class _Exported(tf.Module):

@@ -85,7 +85,7 @@ def _options(
         ),
     ] = False,
 ):
-    """Trains normalizing flows and reversible classifiers on images, and uses them."""
+    """Trains normalizing flows, autoencoders and reversible classifiers on images."""
 
 
 @app.command()
@@ -110,13 +110,15 @@ def train(
         ),
     ] = False,
 ):
-    """Train a flow on images, by default Glow on scikit-learn's 8x8 digits, or a classifier.
+    """Train a flow on images, by default Glow on scikit-learn's 8x8 digits, or another model.
 
     What is not given is as it suits the digits. For 32x32 color images start from --levels 3
     --steps 32 --hidden-channels 512 --learning-rate 1e-3 --warmup-epochs 10 --weight-decay 0, on a
     GPU.
 
-    --task classify trains a reversible classifier, --model names which.
+    --task classify trains a reversible classifier, --model names which. --task vae trains a
+    variational autoencoder, --posterior and --prior name its flows; with --num-bits 1 its pixels
+    are black or white.
     """
     folder = output or _settings(given).default_folder()
     # What is given to a run that goes on means something with its own settings alone.
@@ -138,7 +140,7 @@ def evaluate(
     download: Download = False,
     seed: Seed = 0,
 ):
-    """Print the bits per dimension of the test images, or how many a classifier has right."""
+    """Print how good a model is on the test images: bits per dimension, nats, or how many right."""
     model, found = load_model_and_data(run, data, data_dir=data_dir, download=download)
     task = TASKS[task_of(model)]
     measured = task.measure(model, found.test, seed=seed)

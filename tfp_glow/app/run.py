@@ -49,6 +49,7 @@ class Run:
     | `saved_model/` | the best model for TensorFlow alone; see `export_saved_model` for flows |
     | `curves.png` | the learning curves |
     | `samples.png`, `reconstructions.png`, `interpolation.png` | pictures of a flow |
+    | `samples.png`, `reconstructions.png` | pictures of an autoencoder |
     | `confusion.png` | which classes a classifier takes for which |
     | `reconstructions.png` | images computed back from the features of an i-RevNet |
 
@@ -122,7 +123,7 @@ class Run:
           report: Called with lines of text on what happens.
 
         Returns:
-          What the task measures on the test images: bits per dimension, or the accuracy.
+          What the task measures on the test images: bits per dimension, nats, or the accuracy.
 
         Raises:
           UserError: If the folder is another run's, or the data have no validation or test images,

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from tfp_glow.app.architectures import CLASSIFIERS, FAMILIES, FLOWS, Family
+from tfp_glow.app.autoencoders import POSTERIORS, PRIORS
 from tfp_glow.app.errors import UserError
 from tfp_glow.core.checks import check_choice, check_positive_int
 
@@ -19,6 +20,7 @@ _RENAMED = {"coupling": "law"}  # What runs of 0.1.0 wrote.
 
 DATA, MODEL, TRAINING = "Data", "Model", "Training"
 OF_FLOWS, OF_CLASSIFIERS = "Arguments of the flow", "Arguments of the classifier"
+OF_AUTOENCODERS = "Arguments of the autoencoder"
 
 
 def _setting(default, panel: str, text: str):
@@ -51,10 +53,13 @@ class Settings:
     flip: bool = _setting(False, DATA, "Flip half of the training images left to right.")
     image_size: int | None = _setting(None, DATA, "Crop and resize images to squares.")
     task: str = _setting(
-        "density", MODEL, "density, by a flow, or classify, by a reversible classifier."
+        "density",
+        MODEL,
+        "density, by a flow, classify, by a reversible classifier, or vae, by an autoencoder.",
     )
     flow: str | None = _setting(None, MODEL, f"To learn the density: {', '.join(FLOWS)}.")
     model: str | None = _setting(None, MODEL, f"To classify: {', '.join(CLASSIFIERS)}.")
+    posterior: str | None = _setting(None, MODEL, f"Of an autoencoder: {', '.join(POSTERIORS)}.")
     conditional: bool = _setting(False, MODEL, "Condition the flow on the images' labels.")
     levels: int | None = _argument("Number of scales.")
     steps: int | None = _argument("Steps of flow, at each scale.")
@@ -86,6 +91,11 @@ class Settings:
     heads: int | None = _argument("Heads of attention of revvit.", OF_CLASSIFIERS)
     dropout: float | None = _argument("Share of values that revvit drops.", OF_CLASSIFIERS)
     drop_path: float | None = _argument("Share of examples that skip a network.", OF_CLASSIFIERS)
+    latents: int | None = _argument("Number of latents.", OF_AUTOENCODERS)
+    prior: str | None = _argument(f"Of the latents: {', '.join(PRIORS)}.", OF_AUTOENCODERS)
+    warmup_steps: int | None = _argument(
+        "Steps of training until the latents' divergence counts whole.", OF_AUTOENCODERS
+    )
     epochs: int = _setting(20, TRAINING, "Passes over the training images.")
     batch_size: int = _setting(64, TRAINING, "Images a step.")
     learning_rate: float = _setting(1e-2, TRAINING, "Of Adamax, at its highest.")
@@ -143,7 +153,7 @@ class Settings:
 
     @property
     def architecture(self) -> str:
-        """Name of the flow or the classifier."""
+        """Name of the flow, the classifier or the autoencoder's posterior."""
         return getattr(self, self._family.setting)
 
     @property
@@ -156,9 +166,9 @@ class Settings:
         names = ("batch_size", "num_bits", "flip", "image_size", "seed", "data_dir", "download")
         return {"labels": self.needs_labels, **{name: getattr(self, name) for name in names}}
 
-    def build(self, image_shape: tuple[int, int, int], num_classes: int | None) -> Any:
-        """The untrained flow or classifier; `num_classes` counts where labels are needed."""
-        arguments = {**self._arguments(), "seed": self.seed}
+    def build(self, image_shape: tuple[int, int, int], num_classes: int | None, **more) -> Any:
+        """The untrained network; `num_classes` counts where labels are needed."""
+        arguments = {**self._arguments(), "seed": self.seed, **more}
         if self.needs_labels:
             arguments["num_classes"] = num_classes
         return self._family.makers[self.architecture](image_shape, **arguments)
@@ -191,6 +201,6 @@ class Settings:
 
     def _arguments(self) -> dict:
         """The architecture's arguments that are set."""
-        panels = (OF_FLOWS, OF_CLASSIFIERS)
+        panels = (OF_FLOWS, OF_CLASSIFIERS, OF_AUTOENCODERS)
         names = [f.name for f in dataclasses.fields(self) if f.metadata["panel"] in panels]
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}

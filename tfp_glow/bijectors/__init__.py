@@ -6,6 +6,7 @@ from tfp_glow.bijectors.class_conditional import ClassConditional
 from tfp_glow.bijectors.conditioned import Conditioned
 from tfp_glow.bijectors.continuous_flow import ContinuousFlow
 from tfp_glow.bijectors.coupling import Coupling
+from tfp_glow.bijectors.diagonal_affine import DiagonalAffine
 from tfp_glow.bijectors.diagonal_scaling import DiagonalScaling
 from tfp_glow.bijectors.gaussian_prior import GaussianPrior
 from tfp_glow.bijectors.glow_step import GlowStep
@@ -31,6 +32,7 @@ __all__ = [
     "Conditioned",
     "ContinuousFlow",
     "Coupling",
+    "DiagonalAffine",
     "DiagonalScaling",
     "FlowBijector",
     "GaussianPrior",

@@ -17,6 +17,7 @@ __all__ = [
     "check_choice",
     "check_dtype",
     "check_dtype_policy",
+    "check_hidden_units",
     "check_number",
     "check_positive_int",
     "check_seed",
@@ -75,6 +76,12 @@ def check_sizes(value, argument: str) -> tuple[int, ...]:
     if not len(value):
         raise ValueError(f"{argument} must hold at least one size. Received: {value!r}.")
     return tuple(check_positive_int(n, f"{argument}[{i}]") for i, n in enumerate(value))
+
+
+def check_hidden_units(value, argument: str = "hidden_units") -> tuple[int, ...]:
+    """Returns the sizes of hidden layers, of which there may be none, as a tuple."""
+    is_empty = isinstance(value, list | tuple) and not value
+    return () if is_empty else check_sizes(value, argument)
 
 
 def check_seed(value, argument: str = "seed") -> int | None:

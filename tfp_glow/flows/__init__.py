@@ -4,6 +4,7 @@ from tfp_glow.flows.autoregressive_prior import autoregressive_prior
 from tfp_glow.flows.conditioned import conditioned
 from tfp_glow.flows.coupling_spline import coupling_spline
 from tfp_glow.flows.ffjord import ffjord
+from tfp_glow.flows.gaussian import gaussian, gaussian_base
 from tfp_glow.flows.glow import glow
 from tfp_glow.flows.iaf import iaf
 from tfp_glow.flows.iresnet import iresnet
@@ -24,6 +25,8 @@ __all__ = [
     "conditioned",
     "coupling_spline",
     "ffjord",
+    "gaussian",
+    "gaussian_base",
     "glow",
     "iaf",
     "iresnet",

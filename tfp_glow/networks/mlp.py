@@ -9,7 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
+from tfp_glow.core.checks import (
+    check_hidden_units,
+    check_positive_int,
+    check_seed,
+    check_sizes,
+)
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.networks.configured import ConfiguredLayer
 from tfp_glow.networks.initial import uniform
@@ -23,7 +28,7 @@ class MLP(ConfiguredLayer):
 
     Args:
       outputs: Size of the output.
-      hidden_units: Size of each hidden layer.
+      hidden_units: Size of each hidden layer; none for an affine map.
       activation: A Keras activation.
       inputs: `(size,)` of the input; builds the network.
       condition_size: Size of the condition vector, which is concatenated to the input, or None.
@@ -57,7 +62,7 @@ class MLP(ConfiguredLayer):
     ):
         super().__init__(dtype=dtype, name=name)
         check_positive_int(outputs, "outputs")
-        check_sizes(hidden_units, "hidden_units")
+        check_hidden_units(hidden_units)
         check_sizes(inputs, "inputs")
         check_seed(seed)
         widths = [inputs[-1] + (condition_size or 0), *hidden_units, outputs]

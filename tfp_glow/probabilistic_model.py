@@ -1,0 +1,201 @@
+"""What all Keras models of distributions share: a training with noise, modes and penalties."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import os
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.compat import view
+from tfp_glow.core.modes import collected_penalties, evaluation
+from tfp_glow.core.penalties import weight_penalties
+from tfp_glow.files import replacing
+from tfp_glow.fitting import StopWithoutLoss, check_data
+from tfp_glow.tracking import variables_all_tracked
+
+__all__ = ["ProbabilisticModel"]
+
+tfd = tfp.distributions
+
+
+class ProbabilisticModel(keras.Model, abc.ABC):
+    """A Keras model that trains distributions, beside layers of its own.
+
+    It sees to the seeds of noise, the mode of evaluation, penalties and regularizers, to
+    what moves on once a step (`FlowBijector.advance`), and ends a training whose loss is NaN. A
+    subclass writes
+
+        call(inputs, training)                      what a batch gives
+        _example_losses(target, outputs, weights)   the examples' losses, and its metrics' updates
+        _in_loss_units(nats)                        nats of the density as the loss counts them
+        _roles(y)                                   (condition, target), which of the two y is
+        _check_fit(x, y, ...)                       errors in what `fit` and `evaluate` are given
+
+    and, where there is noise, assigns to `_counter` a metric that is updated once a batch.
+
+    Args:
+      *distributions: The distributions.
+      seed: Seed of the noise; a random one when None.
+      name: Name of the model.
+    """
+
+    def __init__(self, *distributions: tfd.Distribution, seed: int | None, name: str | None):
+        # Autocasting would hand half-precision inputs to the distributions.
+        super().__init__(name=name, dtype="float32", autocast=False)
+        self._distributions = distributions
+        self._seed = np.random.randint(2**31) if seed is None else seed
+        # Keras variables over the distributions' own: one storage, seen from both sides.
+        own = {id(v): v for distribution in distributions for v in distribution.variables}
+        self.views = [view(v) for v in own.values()]
+        self._counter = None
+        self.built = True
+
+    # What a subclass writes beside `call`.
+
+    @abc.abstractmethod
+    def _example_losses(self, target, outputs, sample_weight) -> tf.Tensor:
+        """`[batch]`, not weighed yet, from the target in y and what `call` returned."""
+
+    @abc.abstractmethod
+    def _roles(self, y) -> tuple:
+        """`(condition, target)`: what y is to the distribution, and what to the loss."""
+
+    @abc.abstractmethod
+    def _check_fit(self, x, y, *, sample_weight=None, class_weight=None) -> None:
+        """Raises where `fit` or `evaluate` cannot use what it is given."""
+
+    @abc.abstractmethod
+    def _in_loss_units(self, nats) -> tf.Tensor:
+        """Nats of the density, as the loss counts them."""
+
+    # What callers use.
+
+    def fit(self, x=None, y=None, batch_size=None, *args, class_weight=None, **kwargs):
+        """As `keras.Model.fit`; the class tells what `y` is."""
+        check_data(x)
+        weights = {"sample_weight": kwargs.get("sample_weight"), "class_weight": class_weight}
+        self._check_fit(x, y, **weights)
+        x = self._before_fit(x, y, batch_size)
+        kwargs["callbacks"] = _with_callback(kwargs.get("callbacks"), StopWithoutLoss())
+        history = super().fit(x, y, batch_size, *args, class_weight=class_weight, **kwargs)
+        for bijector in self._advancing():
+            bijector.converge()
+        return history
+
+    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        """As `keras.Model.evaluate`; the class tells what `y` is."""
+        check_data(x)
+        self._check_fit(x, y, sample_weight=sample_weight)
+        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
+
+    def save(self, filepath, overwrite: bool = True, **kwargs) -> None:
+        """As `keras.Model.save`; the file is written whole or not at all."""
+        if os.path.exists(filepath) and not overwrite:
+            raise ValueError(f"filepath exists and overwrite is False. Received: {filepath!r}.")
+        with replacing(filepath) as temporary:
+            super().save(temporary, **kwargs)
+
+    # What Keras calls.
+
+    def make_train_function(self, force: bool = False):
+        """As Keras makes it, with an optimizer whose variables exist before the step is traced.
+
+        Inside of a trace each would be created under a condition, and the step traced twice.
+        """
+        if not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
+    def train_step(self, data):
+        logs = super().train_step(self._step_data(data, self._noise_seed(training=True)))
+        for bijector in self._advancing():
+            bijector.advance()
+        return logs
+
+    def test_step(self, data):
+        with evaluation():
+            return super().test_step(self._step_data(data, self._noise_seed(training=False)))
+
+    def predict_step(self, data):
+        with evaluation():
+            return super().predict_step(self._step_data(data, None))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The mean of the examples' losses, and penalties, divided by the number of replicas.
+
+        Regularizers of the weights of Keras networks count as they do in any Keras model, in
+        training and evaluation; metrics are without them.
+        """
+        losses = self._example_losses(y, y_pred, sample_weight)
+        if sample_weight is not None:
+            losses *= tf.cast(sample_weight, losses.dtype)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        of_weights = (p for d in self._distributions for p in weight_penalties(d))
+        penalties = [*self.losses, *of_weights]
+        penalties = [tf.cast(penalty, losses.dtype) for penalty in penalties]
+        return tf.add_n([tf.reduce_mean(losses), *penalties]) / replicas
+
+    # What subclasses call or change.
+
+    def _before_fit(self, x, y, batch_size):
+        """What else is to be done with the data before training; returns them."""
+        return x
+
+    @contextlib.contextmanager
+    def _density_pass(self, training: bool | None) -> Iterator[None]:
+        """Around the density: refuses hidden variables, and in training adds penalties."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(variables_all_tracked(v.value for v in self.variables))
+            penalties = stack.enter_context(collected_penalties()) if training else []
+            yield
+        for penalty in penalties:
+            self.add_loss(tf.reduce_mean(self._in_loss_units(penalty)))
+
+    def _fixed_seed(self):
+        """The seed of the noise outside of `fit` and `evaluate`, None where there is no noise."""
+        return None if self._counter is None else tf.constant([self._seed % 2**31, 2])
+
+    # What is this class's own.
+
+    def _step_data(self, data, seed) -> tuple:
+        """Inputs, target and weights of a step."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        condition, target = self._roles(y)
+        inputs = x if condition is None else (x, condition)
+        if seed is not None:
+            inputs = (x, condition, seed)
+        return inputs, target, sample_weight
+
+    def _noise_seed(self, *, training: bool):
+        """A seed that follows from the step alone, None where there is no noise."""
+        if self._counter is None:
+            return None
+        step = self.optimizer.iterations if training else self._counter.count
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        seed = [self._seed % 2**31, int(training)]
+        for number in (tf.cast(step, tf.int32), replica):
+            seed = tf.random.experimental.stateless_fold_in(seed, number)
+        return seed
+
+    def _advancing(self) -> list[FlowBijector]:
+        """The outermost bijectors that change once a training step."""
+        parts = {id(part): part for d in self._distributions for part in d.submodules}
+        found = [part for part in parts.values() if isinstance(part, FlowBijector)]
+        inner = {id(part) for bijector in found for part in bijector.submodules}
+        return [b for b in found if b.advances and id(b) not in inner]
+
+
+def _with_callback(callbacks, callback) -> list:
+    """The callbacks that `fit` was given, one, several or none, and another."""
+    if callbacks is None:
+        return [callback]
+    given = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+    return [*given, callback]

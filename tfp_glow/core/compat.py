@@ -13,6 +13,7 @@
 | `keras_call_context`, `in_call_context`: `global_state` | gradients leave the training phase |
 | `outside_of_traces`: `global_state` | a layer with a loop must be built before it is traced |
 | `layers_inside`: `Layer._flatten_layers` | regularizers of activations are lost in loops |
+| `innermost`: `unnest.get_innermost` | the two kernels' statistics are read in two ways |
 | `latents_by_name` and the like: `JointDistributionPinned` | errors cannot name a latent |
 | `view`: `keras.Variable` over a `tf.Variable` makes no copy | `FlowModel` trains copies |
 
@@ -36,6 +37,7 @@ from tensorflow_probability.python.distributions.distribution import Distributio
 from tensorflow_probability.python.distributions.transformed_distribution import (
     _TransformedDistribution as TransformedDistribution,
 )
+from tensorflow_probability.python.internal.unnest import get_innermost as innermost
 
 __all__ = [
     "TransformedDistribution",
@@ -44,6 +46,7 @@ __all__ = [
     "declares_its_parameters",
     "in_call_context",
     "in_xla",
+    "innermost",
     "is_training",
     "keras_call_context",
     "latent_distributions",

@@ -1,6 +1,7 @@
 """Surrogate posteriors, their fits and diagnoses, and NeuTra, against closed forms."""
 
 import functools
+import sys
 
 import keras
 import numpy as np
@@ -273,3 +274,91 @@ def test_a_fit_names_what_is_wrong():
         )
     with pytest.raises(ValueError, match=r"The loss must stay finite.*at step"):
         fit(joint, plain, optimizer=keras.optimizers.SGD(1e9), num_steps=20, seed=0)
+
+
+@pytest.fixture(scope="module")
+def surrogate() -> inference.SurrogatePosterior:
+    """Not fitted: the chains must be exact all the same."""
+    surrogate = inference.surrogate_posterior(conjugate(), flow=SMALL_IAF, seed=0)
+    randomize(surrogate)
+    return surrogate
+
+
+@pytest.mark.parametrize("method", ["hmc", pytest.param("nuts", marks=pytest.mark.slow)])
+def test_neutra_draws_from_the_posterior_through_any_flow(surrogate, method):
+    sampler = inference.neutra(
+        conjugate(), surrogate, method=method, num_chains=16, num_burnin_steps=100, seed=0
+    )
+    chains = sampler.sample(200, seed=1)
+    mu = chains.samples["mu"]
+    assert mu.shape == (200, 16, 1)
+    size = chains.effective_sample_size()["mu"].numpy()
+    assert size > 500
+    np.testing.assert_allclose(np.mean(mu), 0.8, atol=4 * np.sqrt(0.2 / size[0]))
+    np.testing.assert_allclose(np.std(mu), np.sqrt(0.2), rtol=4 / np.sqrt(size[0]))
+    assert chains.rhat()["mu"] < 1.05
+    assert not np.any(chains.stats["diverging"])
+    assert np.ptp(chains.stats["step_size"]) == 0.0
+    np.testing.assert_allclose(np.mean(chains.stats["acceptance_rate"]), 0.8, atol=0.15)
+    data = chains.to_inference_data()
+    assert dict(data.posterior.sizes) == {"chain": 16, "draw": 200, "mu_dim_0": 1}
+    np.testing.assert_array_equal(data.posterior["mu"][3, 5], mu[5, 3])
+    assert set(data.sample_stats) == set(chains.stats)
+    np.testing.assert_array_equal(data.observed_data["y"], [0.0, 1.0, 1.0, 2.0])
+
+
+def test_a_gradient_of_neutra_is_one_pass_of_the_flow(surrogate):
+    passes = []
+
+    class Counted(tg.bijectors.Chain):
+        def _forward_and_log_det(self, z, condition=None):
+            passes.append("forward")
+            return super()._forward_and_log_det(z, condition)
+
+        def _inverse_and_log_det(self, x, condition=None):
+            passes.append("inverse")
+            return super()._inverse_and_log_det(x, condition)
+
+    flow = tg.Flow(tg.standard_normal(1), Counted([surrogate.flow.bijector]))
+    counted = inference.surrogate_posterior(conjugate(), flow=flow)
+    kernel = inference.neutra(conjugate(), counted, num_chains=4, seed=0).kernel
+    inner = kernel._inner_kernel.inner_kernel
+    passes.clear()
+    z = tf.zeros([4, 1])
+    target = tf.function(
+        lambda z: tfp.math.value_and_gradient(inner.target_log_prob_fn, z), autograph=False
+    )
+    log_prob, gradient = target(z)
+    assert passes == ["forward"]
+
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        u, log_det = surrogate.flow.bijector.forward_and_log_det(z)
+        expected = conjugate().unnormalized_log_prob(mu=u) + log_det
+    np.testing.assert_allclose(log_prob, expected, rtol=1e-5)
+    np.testing.assert_allclose(gradient, tape.gradient(expected, z), rtol=1e-4)
+
+
+def test_neutra_names_what_is_wrong(surrogate):
+    joint = conjugate()
+    encoder = keras.Sequential([keras.Input([4]), keras.layers.Dense(2)])
+    amortized = inference.surrogate_posterior(joint, encoder=encoder, seed=0)
+    with pytest.raises(TypeError, match="surrogate must be a SurrogatePosterior"):
+        inference.neutra(joint, surrogate.flow)
+    with pytest.raises(TypeError, match="surrogate must not be amortized"):
+        inference.neutra(joint, amortized)
+    with pytest.raises(ValueError, match="surrogate must have the joint's structure"):
+        inference.neutra(coroutine(), surrogate)
+    with pytest.raises(ValueError, match="method must be one of"):
+        inference.neutra(joint, surrogate, method="gibbs")
+    with pytest.raises(ValueError, match="step_size must be above 0"):
+        inference.neutra(joint, surrogate, step_size=0.0)
+    nan = not_a_number()
+    with pytest.raises(ValueError, match=r"of \['y'\]"):
+        inference.neutra(nan, inference.surrogate_posterior(nan, flow=SMALL_IAF, seed=0), seed=0)
+
+
+def test_without_arviz_the_error_names_the_extra(surrogate, monkeypatch):
+    monkeypatch.setitem(sys.modules, "arviz", None)
+    with pytest.raises(ImportError, match=r"tfp-glow\[inference\]"):
+        inference.diagnose(conjugate(), surrogate)

@@ -119,6 +119,7 @@ def test_a_fit_finds_a_conjugate_posterior_and_its_evidence(jit_compile):
     assert after.pareto_k < 0.7 < before.pareto_k
 
 
+@pytest.mark.slow
 def test_one_amortized_fit_serves_all_data():
     joint = conjugate()
     encoder = keras.Sequential([keras.Input([4]), keras.layers.Dense(2)])

@@ -160,6 +160,20 @@ def test_a_fit_goes_on_and_takes_functions_and_mean_field():
     np.testing.assert_allclose(mean_field.mean(), [3.0, 3.0], atol=0.1)
 
 
+def test_the_gradient_at_a_sample_is_that_at_any_value():
+    """TFP's cache, which knows the sample's vector from before the tape, must not cut it off."""
+    surrogate = inference.surrogate_posterior(sequential(), flow=SMALL_IAF, seed=0)
+    randomize(surrogate)
+    x = surrogate.sample(3, seed=1)
+    gradients = []
+    for value in (x, tf.nest.map_structure(tf.identity, x)):
+        with tf.GradientTape() as tape:
+            tape.watch(value)
+            log_prob = surrogate.log_prob(value)
+        gradients.append(tape.gradient(log_prob, value))
+    np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-9)
+
+
 def test_a_flow_of_ones_own_is_taken():
     flow = tg.flows.planar(2, steps=2, dtype="float64", seed=0)
     assert inference.surrogate_posterior(sequential(), flow=flow).flow is flow
@@ -183,6 +197,11 @@ def with_rate(distribution: tfd.Distribution) -> Joint:
     ("build", "error", "message"),
     [
         (lambda: inference.surrogate_posterior(conjugate().distribution), TypeError, "pinned at"),
+        (
+            lambda: inference.surrogate_posterior(conjugate().experimental_pin(mu=[0.0])),
+            ValueError,
+            "joint must have latents",
+        ),
         (lambda: inference.surrogate_posterior(discrete()), TypeError, "latent 'k' of joint"),
         (
             lambda: inference.surrogate_posterior(with_rate(tfd.Poisson(3.0))),
@@ -264,6 +283,10 @@ def test_a_fit_names_what_is_wrong():
         fit_amortized(joint, plain, tf.zeros([3, 4]))
     with pytest.raises(ValueError, match=r"data must have shape \[count, 4\]"):
         fit_amortized(joint, amortized, tf.zeros([3, 5]))
+    with pytest.raises(ValueError, match=r"condition of SurrogatePosterior must have.*4\]"):
+        amortized.sample(3)
+    with pytest.raises(ValueError, match="SurrogatePosterior takes none"):
+        plain.sample(3, condition=tf.zeros(4))
     with pytest.raises(TypeError, match="optimizer must be a Keras optimizer"):
         fit(joint, plain, optimizer="adam")
     with pytest.raises(TypeError, match="surrogate must be a distribution"):

@@ -84,7 +84,7 @@ def neutra(
     method: Literal["hmc", "nuts"] = "hmc",
     num_chains: int = 8,
     num_burnin_steps: int = 500,
-    num_leapfrog_steps: int = 8,
+    num_leapfrog_steps: int = 4,
     step_size: float = 0.1,
     target_accept_prob: float = 0.8,
     seed: int | None = None,
@@ -107,7 +107,8 @@ def neutra(
       num_chains: Number of chains, which run as one batch.
       num_burnin_steps: Steps of each chain before its draws; in the first 4/5 of them dual
         averaging adapts the step size, which all chains share.
-      num_leapfrog_steps: Gradients of an HMC step.
+      num_leapfrog_steps: Gradients of an HMC step. In a standard normal, trajectories whose length,
+        that number times the step size, is near a multiple of pi come back to z or -z.
       step_size: The first step size.
       target_accept_prob: The mean acceptance probability that the step size is adapted to.
       seed: Seed of the initial state, an int or a pair of ints.

@@ -9,7 +9,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.core.checks import check_choice, check_seed
-from tfp_glow.core.compat import TransformedDistribution
+from tfp_glow.core.compat import TransformedDistribution, tapes_watching, untracked
+from tfp_glow.core.conditions import check_condition
 from tfp_glow.core.shapes import with_one_batch_dimension
 from tfp_glow.flow import Flow
 from tfp_glow.flows.recipe import RECIPES
@@ -40,7 +41,7 @@ class SurrogatePosterior(TransformedDistribution):
       flow: The flow of the unconstrained vector.
       bijector: The map from the vector to the joint's structure.
       encoder: A built Keras network from data to the flow's condition, or None.
-      data_ndims: Rank of one example of the data that the encoder takes.
+      data_shape: Shape of one example of the data that the encoder takes, or None.
       name: Name of the distribution.
     """
 
@@ -50,12 +51,12 @@ class SurrogatePosterior(TransformedDistribution):
         bijector: tfb.Bijector,
         *,
         encoder: keras.layers.Layer | None = None,
-        data_ndims: int = 1,
+        data_shape: tuple[int, ...] | None = None,
         name: str = "SurrogatePosterior",
     ):
         parameters = dict(locals())
         self._encoder = None if encoder is None else Tracked(encoder)
-        self._data_ndims = data_ndims
+        self._data_shape = untracked(self, data_shape)
         super().__init__(
             flow, bijector, kwargs_split_fn=self._split_kwargs, parameters=parameters, name=name
         )
@@ -74,13 +75,21 @@ class SurrogatePosterior(TransformedDistribution):
     def _parameter_properties(cls, dtype, num_classes=None) -> dict:
         return super()._parameter_properties(dtype, num_classes)
 
+    def _log_prob(self, x, **kwargs):
+        # TFP's cache answers with a vector from outside of the tapes that watch x, if it has one.
+        u = self.bijector.inverse(x)
+        if tapes_watching(tf.nest.flatten(x)) != tapes_watching([u]):
+            x = tf.nest.map_structure(tf.identity, x)
+        return super()._log_prob(x, **kwargs)
+
     def _split_kwargs(self, kwargs: dict) -> tuple[dict, dict]:
         """The flow's keyword arguments, data encoded, and none for the bijector."""
-        data = kwargs.get("condition")
-        if data is None or self._encoder is None:
+        data = check_condition(
+            kwargs.get("condition"), self._data_shape, self.flow.dtype, self.name
+        )
+        if data is None:
             return kwargs, {}
-        data = tf.convert_to_tensor(data, dtype_hint=self.flow.dtype)
-        code = with_one_batch_dimension(self._encoder, data, self._data_ndims)
+        code = with_one_batch_dimension(self._encoder, data, len(self._data_shape))
         return kwargs | {"condition": code}, {}
 
 
@@ -135,15 +144,15 @@ def surrogate_posterior(
     """
     check_pinned(joint)
     sizes, dtype = latent_sizes(joint), latent_dtype(joint)
-    condition_size, data_ndims = None, 1
+    data_shape = condition_size = None
     if encoder is not None:
         data_shape = _data_shape(joint)
-        condition_size, data_ndims = _code_size(encoder, data_shape, dtype), data_shape.rank
+        condition_size = _code_size(encoder, data_shape, dtype)
     options = {} if condition_size is None else {"condition_size": condition_size}
     flow = _flow(flow, sum(sizes.values()), seed=check_seed(seed), dtype=dtype.name, **options)
     _check_fits(flow, sizes, dtype, condition_size)
     return SurrogatePosterior(
-        flow, constraining_bijector(joint), encoder=encoder, data_ndims=data_ndims
+        flow, constraining_bijector(joint), encoder=encoder, data_shape=data_shape
     )
 
 
@@ -182,16 +191,16 @@ def _check_fits(
         )
 
 
-def _data_shape(joint: Joint) -> tf.TensorShape:
+def _data_shape(joint: Joint) -> tuple[int, ...]:
     if len(joint.pins) != 1:
         raise ValueError(
             "joint must be pinned at one value, the data, where there is an encoder. "
             f"Received: pins {sorted(joint.pins)}."
         )
-    return next(iter(joint.pins.values())).shape
+    return tuple(next(iter(joint.pins.values())).shape)
 
 
-def _code_size(encoder, data_shape: tf.TensorShape, dtype: tf.DType) -> int:
+def _code_size(encoder, data_shape: tuple[int, ...], dtype: tf.DType) -> int:
     if not isinstance(encoder, keras.layers.Layer):
         raise TypeError(f"encoder must be a Keras layer or model. Received: {encoder!r}.")
     code = encoder(tf.zeros([1, *data_shape], dtype))

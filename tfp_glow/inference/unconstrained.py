@@ -20,18 +20,19 @@ def check_pinned(joint, argument: str = "joint") -> Joint:
 
     Raises:
       TypeError: If it is not pinned, or a latent is discrete.
-      ValueError: If a latent has a batch shape, or no bijector to its support.
+      ValueError: If a latent has a batch shape, or no bijector to its support, or none is left.
     """
     if not isinstance(joint, Joint):
         raise TypeError(
             f"{argument} must be a joint distribution that is pinned at its data, "
             f"model.experimental_pin(y=data). Received: {joint!r}."
         )
-    for name, distribution in latent_distributions(joint).items():
+    latents = latent_distributions(joint)
+    if not latents:
+        raise ValueError(f"{argument} must have latents. Received: all pinned, {list(joint.pins)}.")
+    for name, distribution in latents.items():
         _check_latent(name, distribution, f"latent {name!r} of {argument}")
-    if not isinstance(joint.batch_shape, tf.TensorShape):
-        return joint
-    if joint.batch_shape.rank:
+    if any(shape.rank for shape in _flat_shapes(joint.batch_shape)):
         raise ValueError(f"{argument} must have batch shape (). Received: {joint.batch_shape}.")
     return joint
 

@@ -73,7 +73,7 @@ def picture(draws: dict) -> Figure:
     axes = figure.subplots(2, len(draws), sharex="row", sharey="row")
     for column, (name, x) in zip(axes.T, draws.items(), strict=True):
         log_tau = np.log(np.maximum(x.tau, 1e-6))
-        column[0].hist2d(x.mu, log_tau, 80, [[-8, 16], [-4, 4]], cmap="viridis")
+        column[0].hist2d(x.mu, log_tau, 50, range=[[-8, 16], [-4, 4]], cmap="viridis")
         column[0].set(title=name, xlabel="mu")
         theta = x.mu[:, tf.newaxis] + x.tau[:, tf.newaxis] * x.eta
         low, middle, high = np.quantile(theta, [0.05, 0.5, 0.95], axis=0)

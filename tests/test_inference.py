@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_glow as tg
-from tests.helpers import jacobian_log_det, randomize
+from tests.helpers import jacobian_log_det, normal, randomize
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 inference = tg.inference
@@ -177,6 +177,21 @@ def test_the_gradient_at_a_sample_is_that_at_any_value():
 def test_a_flow_of_ones_own_is_taken():
     flow = tg.flows.planar(2, steps=2, dtype="float64", seed=0)
     assert inference.surrogate_posterior(sequential(), flow=flow).flow is flow
+
+
+@pytest.mark.slow
+def test_a_fit_moves_on_what_changes_once_a_step():
+    flow = functools.partial(tg.flows.iresnet, steps=1, hidden_units=(4,), exact=True)
+    surrogate = inference.surrogate_posterior(conjugate(), flow=flow, seed=0)
+    before = [v.numpy() for v in surrogate.flow.bijector.variables if not v.trainable]
+    optimizer = keras.optimizers.SGD(0.1)
+    inference.fit_surrogate_posterior(
+        conjugate(), surrogate, optimizer=optimizer, num_steps=3, sample_size=4, seed=0
+    )
+    after = [v.numpy() for v in surrogate.flow.bijector.variables if not v.trainable]
+    assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    flow, u = surrogate.flow, normal((4, 1), "float32")
+    np.testing.assert_allclose(flow.decode(tf.identity(flow.encode(u))), u, atol=1e-4)
 
 
 def discrete() -> Joint:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.bijector import advancing_parts
 from tfp_glow.core.compat import view
 from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.core.passes import condition_kwargs
@@ -101,7 +101,7 @@ class DistributionModel(keras.Model, abc.ABC):
             self.initialize(first, self._roles(first_y)[0])
         kwargs["callbacks"] = _with_callback(kwargs.get("callbacks"), StopWithoutLoss())
         history = super().fit(x, y, batch_size, *args, class_weight=class_weight, **kwargs)
-        for bijector in self._advancing():
+        for bijector in advancing_parts(self._distribution):
             bijector.converge()
         return history
 
@@ -140,7 +140,7 @@ class DistributionModel(keras.Model, abc.ABC):
 
     def train_step(self, data):
         logs = super().train_step(self._step_data(data, self._noise_seed(training=True)))
-        for bijector in self._advancing():
+        for bijector in advancing_parts(self._distribution):
             bijector.advance()
         return logs
 
@@ -216,12 +216,6 @@ class DistributionModel(keras.Model, abc.ABC):
         for number in (tf.cast(step, tf.int32), replica):
             seed = tf.random.experimental.stateless_fold_in(seed, number)
         return seed
-
-    def _advancing(self) -> list[FlowBijector]:
-        """The outermost bijectors that change once a training step."""
-        found = [b for b in self._distribution.submodules if isinstance(b, FlowBijector)]
-        inner = {id(part) for bijector in found for part in bijector.submodules}
-        return [b for b in found if b.advances and id(b) not in inner]
 
     def _explain_missing_variables(self) -> None:
         shape = self._distribution.event_shape

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_glow.core.bijector import advancing_parts
 from tfp_glow.core.checks import check_bool, check_positive_int
 from tfp_glow.core.seeds import stateless_seed
 from tfp_glow.inference.surrogate_posterior import SurrogatePosterior
@@ -170,13 +171,26 @@ def _losses(
     if not optimizer.built:
         optimizer.build(variables)  # In a graph it would make its variables at a second trace.
 
+    advancing = advancing_parts(surrogate)
+
+    def after_step(step):
+        for bijector in advancing:
+            bijector.advance()
+        return step.loss
+
     @tf.function(autograph=False, jit_compile=jit_compile)
     def run(seed):
         return fit(
-            optimizer=optimizer, num_steps=num_steps, trainable_variables=variables, seed=seed
+            optimizer=optimizer,
+            num_steps=num_steps,
+            trainable_variables=variables,
+            trace_fn=after_step,
+            seed=seed,
         )
 
     losses = run(tfp.random.sanitize_seed(stateless_seed(seed))).numpy()
+    for bijector in advancing:
+        bijector.converge()
     wrong = np.flatnonzero(~np.isfinite(losses))
     if wrong.size:
         raise ValueError(

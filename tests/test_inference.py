@@ -15,6 +15,7 @@ from tests.helpers import jacobian_log_det, normal, randomize
 tfb, tfd = tfp.bijectors, tfp.distributions
 inference = tg.inference
 Joint = tfp.experimental.distributions.JointDistributionPinned
+NORMAL = tfd.Normal(0.0, 1.0)
 SMALL_IAF = functools.partial(tg.flows.iaf, steps=2, hidden_units=(8,))
 
 
@@ -213,6 +214,23 @@ def with_rate(distribution: tfd.Distribution) -> Joint:
     [
         (lambda: inference.surrogate_posterior(conjugate().distribution), TypeError, "pinned at"),
         (
+            lambda: inference.diagnose(conjugate(), tfd.JointDistributionNamed({"nu": NORMAL})),
+            ValueError,
+            r"'mu' has event shape \(1,\). Received: None",
+        ),
+        (
+            lambda: inference.fit_surrogate_posterior(sequential(), NORMAL),
+            ValueError,
+            "'mu' has event shape .*Received: None",
+        ),
+        (
+            lambda: inference.surrogate_posterior(
+                coroutine().experimental_pin(mu=tf.zeros([], "float64")), encoder=keras.Input([2])
+            ),
+            ValueError,
+            r"pinned at one value.*\['mu', 'y'\]",
+        ),
+        (
             lambda: inference.surrogate_posterior(conjugate().experimental_pin(mu=[0.0])),
             ValueError,
             "joint must have latents",
@@ -262,7 +280,7 @@ def with_rate(distribution: tfd.Distribution) -> Joint:
             "encoder must be a Keras",
         ),
         (
-            lambda: inference.diagnose(conjugate(), tfd.Normal(0.0, 1.0), num_samples=150),
+            lambda: inference.diagnose(lambda mu: mu, NORMAL, num_samples=150),
             ValueError,
             "multiple of importance_samples = 100",
         ),
@@ -386,7 +404,7 @@ def test_neutra_names_what_is_wrong(surrogate):
         inference.neutra(joint, surrogate.flow)
     with pytest.raises(TypeError, match="surrogate must not be amortized"):
         inference.neutra(joint, amortized)
-    with pytest.raises(ValueError, match="surrogate must have the joint's structure"):
+    with pytest.raises(ValueError, match="of which 'mu' has event shape"):
         inference.neutra(coroutine(), surrogate)
     with pytest.raises(ValueError, match="method must be one of"):
         inference.neutra(joint, surrogate, method="gibbs")

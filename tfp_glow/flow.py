@@ -94,7 +94,7 @@ class Flow(TransformedDistribution):
     def remember_recipe(self, name: str, arguments: dict) -> None:
         """Notes how to rebuild this flow; `flows` call it."""
         self._recipe = untracked(self, {"name": name, "arguments": arguments})
-        # A joint distribution takes a name among them for one that the caller gave this part.
+        # The recipe's name is not one that the caller gave, as joint distributions would take it.
         self._parameters = untracked(self, self.parameters | {"name": None})
 
     @property

@@ -29,11 +29,11 @@ from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 from keras.src.backend.common import global_state
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.eager.record import VariableWatcher, could_possibly_record
 from tensorflow.python.ops import control_flow_util
-from tensorflow_probability.python.distributions.distribution import Distribution
 from tensorflow_probability.python.distributions.transformed_distribution import (
     _TransformedDistribution as TransformedDistribution,
 )
@@ -144,7 +144,7 @@ def layers_inside(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return list(layer._flatten_layers())
 
 
-def latent_distributions(joint) -> dict[str, Distribution]:
+def latent_distributions(joint) -> dict[str, tfp.distributions.Distribution]:
     """The distribution of each latent of a pinned joint distribution, by its name."""
     distributions = joint._get_single_sample_distributions()
     return dict(zip(joint._flat_resolve_names(), distributions, strict=True))

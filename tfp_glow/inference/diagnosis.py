@@ -13,7 +13,7 @@ from tfp_glow.core.checks import check_positive_int
 from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.core.seeds import stateless_seed
 from tfp_glow.inference.extra import import_arviz
-from tfp_glow.inference.target import Target, check_target, target_log_prob
+from tfp_glow.inference.target import Target, check_structure, check_target, target_log_prob
 
 __all__ = ["Diagnosis", "diagnose"]
 
@@ -64,7 +64,8 @@ def diagnose(
 
     Raises:
       ImportError: If ArviZ is not installed, which the extra `inference` brings.
-      ValueError: If `num_samples` is no multiple, or a weight is NaN.
+      ValueError: If `num_samples` is no multiple, the surrogate does not draw the target's latents,
+        or a weight is NaN.
 
     Example:
 
@@ -77,7 +78,7 @@ def diagnose(
       Yao, Vehtari, Simpson and Gelman, "Yes, but Did It Work?: Evaluating Variational Inference",
       arXiv:1802.02538.
     """
-    check_target(target)
+    check_structure(check_target(target), surrogate)
     check_positive_int(importance_samples, "importance_samples")
     if check_positive_int(num_samples, "num_samples") % importance_samples:
         raise ValueError(

@@ -13,8 +13,8 @@ from tfp_glow.core.bijector import advancing_parts
 from tfp_glow.core.checks import check_bool, check_positive_int
 from tfp_glow.core.seeds import stateless_seed
 from tfp_glow.inference.surrogate_posterior import SurrogatePosterior
-from tfp_glow.inference.target import Target, check_finite, check_target
-from tfp_glow.inference.unconstrained import Joint, check_pinned
+from tfp_glow.inference.target import Target, check_finite, check_structure, check_target
+from tfp_glow.inference.unconstrained import Joint, check_pinned, pinned_data
 
 __all__ = ["fit_amortized_posterior", "fit_surrogate_posterior"]
 
@@ -71,6 +71,7 @@ def fit_surrogate_posterior(
             "surrogate must not be amortized; fit_amortized_posterior fits those. "
             f"Received: {surrogate!r}."
         )
+    check_structure(target, surrogate)
     check_positive_int(sample_size, "sample_size")
     check_finite(target, surrogate.sample(sample_size, seed=stateless_seed(seed)))
 
@@ -128,9 +129,10 @@ def fit_amortized_posterior(
     check_pinned(joint)
     if not getattr(surrogate, "is_amortized", False):
         raise TypeError(f"surrogate must be amortized, by an encoder. Received: {surrogate!r}.")
+    check_structure(joint, surrogate)
     check_positive_int(batch_size, "batch_size")
     check_positive_int(sample_size, "sample_size")
-    ((name, pinned),) = joint.pins.items()
+    name, pinned = pinned_data(joint)
     data = _checked_data(data, pinned)
 
     def draw(seed):
@@ -160,18 +162,10 @@ def _losses(
     fit: Callable, surrogate: tfd.Distribution, optimizer, num_steps: int, seed, jit_compile: bool
 ) -> np.ndarray:
     """Runs one of TFP's loops as a graph; raises where a loss is not finite."""
-    optimizer = keras.optimizers.Adam(1e-3, clipnorm=10.0) if optimizer is None else optimizer
-    if not isinstance(optimizer, keras.optimizers.Optimizer):
-        raise TypeError(f"optimizer must be a Keras optimizer. Received: {optimizer!r}.")
     check_positive_int(num_steps, "num_steps")
     check_bool(jit_compile, "jit_compile")
     variables = list(surrogate.trainable_variables)
-    if not variables:
-        raise ValueError(f"surrogate must have variables to train. Received: {surrogate!r}.")
-    if not optimizer.built:
-        optimizer.build(variables)  # In a graph it would make its variables at a second trace.
-
-    advancing = advancing_parts(surrogate)
+    optimizer, advancing = _built(optimizer, variables), advancing_parts(surrogate)
 
     def after_step(step):
         for bijector in advancing:
@@ -198,6 +192,18 @@ def _losses(
             f"Received: {losses[wrong[0]]} at step {wrong[0]}."
         )
     return losses
+
+
+def _built(optimizer, variables: list[tf.Variable]) -> keras.optimizers.Optimizer:
+    """The optimizer with its variables, which in a graph it would make at a second trace."""
+    if not variables:
+        raise ValueError("surrogate must have variables to train. Received: none.")
+    optimizer = keras.optimizers.Adam(1e-3, clipnorm=10.0) if optimizer is None else optimizer
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise TypeError(f"optimizer must be a Keras optimizer. Received: {optimizer!r}.")
+    if not optimizer.built:
+        optimizer.build(variables)
+    return optimizer
 
 
 def _checked_data(data, pinned: tf.Tensor) -> tf.Tensor:

@@ -13,7 +13,7 @@ from tfp_glow.core.compat import innermost
 from tfp_glow.core.seeds import stateless_seed
 from tfp_glow.inference.chains import Chains
 from tfp_glow.inference.surrogate_posterior import SurrogatePosterior
-from tfp_glow.inference.target import check_finite
+from tfp_glow.inference.target import check_finite, check_structure
 from tfp_glow.inference.unconstrained import Joint, check_pinned
 
 __all__ = ["Neutra", "neutra"]
@@ -191,13 +191,4 @@ def _check_surrogate(joint: Joint, surrogate) -> None:
         raise TypeError(
             f"surrogate must not be amortized: fit one at the data. Received: {surrogate!r}."
         )
-    try:
-        tf.nest.assert_same_structure(surrogate.dtype, joint.dtype)
-        fits = tf.nest.flatten(surrogate.event_shape) == tf.nest.flatten(joint.event_shape)
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"surrogate must have the joint's structure {joint.event_shape}. "
-            f"Received: {surrogate.event_shape}."
-        )
+    check_structure(joint, surrogate)

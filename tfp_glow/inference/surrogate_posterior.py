@@ -20,6 +20,7 @@ from tfp_glow.inference.unconstrained import (
     constraining_bijector,
     latent_dtype,
     latent_sizes,
+    pinned_data,
 )
 from tfp_glow.tracking import Tracked
 
@@ -146,7 +147,7 @@ def surrogate_posterior(
     sizes, dtype = latent_sizes(joint), latent_dtype(joint)
     data_shape = condition_size = None
     if encoder is not None:
-        data_shape = _data_shape(joint)
+        data_shape = tuple(pinned_data(joint)[1].shape)
         condition_size = _code_size(encoder, data_shape, dtype)
     options = {} if condition_size is None else {"condition_size": condition_size}
     flow = _flow(flow, sum(sizes.values()), seed=check_seed(seed), dtype=dtype.name, **options)
@@ -189,15 +190,6 @@ def _check_fits(
             f"flow must take a condition of shape {expected}, what the encoder gives. "
             f"Received: a flow whose condition has shape {flow.condition_shape}."
         )
-
-
-def _data_shape(joint: Joint) -> tuple[int, ...]:
-    if len(joint.pins) != 1:
-        raise ValueError(
-            "joint must be pinned at one value, the data, where there is an encoder. "
-            f"Received: pins {sorted(joint.pins)}."
-        )
-    return tuple(next(iter(joint.pins.values())).shape)
 
 
 def _code_size(encoder, data_shape: tuple[int, ...], dtype: tf.DType) -> int:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.compat import log_prob_by_name
+from tfp_glow.core.compat import latents_by_name, log_prob_by_name
 from tfp_glow.inference.unconstrained import Joint, check_pinned
 
-__all__ = ["Target", "check_finite", "check_target", "target_log_prob"]
+__all__ = ["Target", "check_finite", "check_structure", "check_target", "target_log_prob"]
 
 Target = Joint | Callable
 
@@ -19,6 +19,26 @@ def check_target(target, argument: str = "target") -> Target:
     """Returns a pinned joint distribution or a callable."""
     is_density = callable(target) and not isinstance(target, Joint)
     return target if is_density else check_pinned(target, argument)
+
+
+def check_structure(target: Target, surrogate) -> None:
+    """Raises unless a surrogate draws the latents of a joint distribution.
+
+    A dictionary or named tuple is taken by its names, any other structure in its order.
+
+    Raises:
+      ValueError: If it does not; it names the first latent that differs.
+    """
+    if not isinstance(target, Joint):
+        return
+    expected = latents_by_name(target, target.event_shape)
+    received = _by_name(surrogate.event_shape, list(expected))
+    for name in (*expected, *received):
+        if expected.get(name) != received.get(name):
+            raise ValueError(
+                "surrogate must draw the latents of the joint distribution, of which "
+                f"{name!r} has event shape {expected.get(name)}. Received: {received.get(name)}."
+            )
 
 
 def target_log_prob(target: Target, draws) -> tf.Tensor:
@@ -48,3 +68,13 @@ def check_finite(target: Target, draws) -> None:
         "target must have a finite log-density where the surrogate draws. "
         f"Received: {total[wrong][0]} at {wrong.sum()} of {wrong.size} draws{where}."
     )
+
+
+def _by_name(shapes, names: list[str]) -> dict:
+    if hasattr(shapes, "_asdict"):
+        return dict(shapes._asdict())
+    if isinstance(shapes, dict):
+        return dict(shapes)
+    parts = [shapes] if isinstance(shapes, tf.TensorShape) else list(shapes)
+    more = (f"part {place}" for place in range(len(names), len(parts)))
+    return dict(zip([*names, *more], parts, strict=False))

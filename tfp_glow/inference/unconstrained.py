@@ -9,7 +9,14 @@ import tensorflow_probability as tfp
 
 from tfp_glow.core.compat import latent_distributions, latents_by_name
 
-__all__ = ["Joint", "check_pinned", "constraining_bijector", "latent_dtype", "latent_sizes"]
+__all__ = [
+    "Joint",
+    "check_pinned",
+    "constraining_bijector",
+    "latent_dtype",
+    "latent_sizes",
+    "pinned_data",
+]
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 Joint = tfp.experimental.distributions.JointDistributionPinned
@@ -51,6 +58,16 @@ def latent_sizes(joint: Joint) -> dict[str, int]:
         name: sum(map(math.prod, tf.nest.flatten(shapes)))
         for name, shapes in latents_by_name(joint, _unconstrained_shapes(joint)).items()
     }
+
+
+def pinned_data(joint: Joint) -> tuple[str, tf.Tensor]:
+    """Name and value of what an amortized surrogate is conditioned on, the one pinned value."""
+    if len(joint.pins) != 1:
+        raise ValueError(
+            "joint must be pinned at one value, the data, where there is an encoder. "
+            f"Received: pins {sorted(joint.pins)}."
+        )
+    return next(iter(joint.pins.items()))
 
 
 def constraining_bijector(joint: Joint) -> tfb.Chain:

@@ -87,7 +87,8 @@ class Flow(TransformedDistribution):
             )
         # TFP's distributions do not take part in copying, and this one has nothing to copy.
         flow = Flow(self.distribution, copy.deepcopy(self.bijector, memo), name=self.name)
-        flow._recipe = untracked(flow, self._recipe)
+        if self._recipe is not None:
+            flow.remember_recipe(**self._recipe)
         return flow
 
     @property
@@ -98,6 +99,8 @@ class Flow(TransformedDistribution):
     def remember_recipe(self, name: str, arguments: dict) -> None:
         """Notes how to rebuild this flow; `flows` call it."""
         self._recipe = untracked(self, {"name": name, "arguments": arguments})
+        # The recipe's name is not one that the caller gave, as joint distributions would take it.
+        self._parameters = untracked(self, self.parameters | {"name": None})
 
     @property
     def condition_shape(self) -> tuple[int, ...] | None:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.bijector import advancing_parts
 from tfp_glow.core.compat import view
 from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.core.penalties import weight_penalties
@@ -85,7 +85,7 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         x = self._before_fit(x, y, batch_size)
         kwargs["callbacks"] = _with_callback(kwargs.get("callbacks"), StopWithoutLoss())
         history = super().fit(x, y, batch_size, *args, class_weight=class_weight, **kwargs)
-        for bijector in self._advancing():
+        for bijector in advancing_parts(*self._distributions):
             bijector.converge()
         return history
 
@@ -116,7 +116,7 @@ class ProbabilisticModel(keras.Model, abc.ABC):
 
     def train_step(self, data):
         logs = super().train_step(self._step_data(data, self._noise_seed(training=True)))
-        for bijector in self._advancing():
+        for bijector in advancing_parts(*self._distributions):
             bijector.advance()
         return logs
 
@@ -184,13 +184,6 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         for number in (tf.cast(step, tf.int32), replica):
             seed = tf.random.experimental.stateless_fold_in(seed, number)
         return seed
-
-    def _advancing(self) -> list[FlowBijector]:
-        """The outermost bijectors that change once a training step."""
-        parts = {id(part): part for d in self._distributions for part in d.submodules}
-        found = [part for part in parts.values() if isinstance(part, FlowBijector)]
-        inner = {id(part) for bijector in found for part in bijector.submodules}
-        return [b for b in found if b.advances and id(b) not in inner]
 
 
 def _with_callback(callbacks, callback) -> list:

@@ -15,7 +15,7 @@ from tfp_glow.core.naming import unique_name
 from tfp_glow.core.passes import INVERSE, broadcast_batch
 from tfp_glow.core.state import Stateful
 
-__all__ = ["FlowBijector", "initialize_part"]
+__all__ = ["FlowBijector", "advancing_parts", "initialize_part"]
 
 tfb = tfp.bijectors
 
@@ -185,3 +185,11 @@ def initialize_part(part: tfb.Bijector, x, condition):
     for flag in part._flags:
         flag.assign(True)
     return part._initialize(x, condition)
+
+
+def advancing_parts(*modules: tf.Module) -> list[FlowBijector]:
+    """The outermost bijectors of distributions that change once a training step."""
+    parts = {id(part): part for module in modules for part in module.submodules}
+    found = [part for part in parts.values() if isinstance(part, FlowBijector)]
+    inner = {id(part) for bijector in found for part in bijector.submodules}
+    return [b for b in found if b.advances and id(b) not in inner]

@@ -13,6 +13,8 @@
 | `keras_call_context`, `in_call_context`: `global_state` | gradients leave the training phase |
 | `outside_of_traces`: `global_state` | a layer with a loop must be built before it is traced |
 | `layers_inside`: `Layer._flatten_layers` | regularizers of activations are lost in loops |
+| `innermost`: `unnest.get_innermost` | the two kernels' statistics are read in two ways |
+| `latents_by_name` and the like: `JointDistributionPinned` | errors cannot name a latent |
 | `view`: `keras.Variable` over a `tf.Variable` makes no copy | `FlowModel` trains copies |
 
 TFP's `Bijector` calls `_cache.forward`, `_cache.inverse` and their `_attributes`, which
@@ -27,6 +29,7 @@ from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 from keras.src.backend.common import global_state
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.eager.record import VariableWatcher, could_possibly_record
@@ -34,6 +37,7 @@ from tensorflow.python.ops import control_flow_util
 from tensorflow_probability.python.distributions.transformed_distribution import (
     _TransformedDistribution as TransformedDistribution,
 )
+from tensorflow_probability.python.internal.unnest import get_innermost as innermost
 
 __all__ = [
     "TransformedDistribution",
@@ -42,9 +46,13 @@ __all__ = [
     "declares_its_parameters",
     "in_call_context",
     "in_xla",
+    "innermost",
     "is_training",
     "keras_call_context",
+    "latent_distributions",
+    "latents_by_name",
     "layers_inside",
+    "log_prob_by_name",
     "may_have_written",
     "outside_of_traces",
     "tapes_watching",
@@ -134,6 +142,24 @@ def _global_attribute(name: str, value) -> Iterator[None]:
 def layers_inside(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """The layer and all that it is made of."""
     return list(layer._flatten_layers())
+
+
+def latent_distributions(joint) -> dict[str, tfp.distributions.Distribution]:
+    """The distribution of each latent of a pinned joint distribution, by its name."""
+    distributions = joint._get_single_sample_distributions()
+    return dict(zip(joint._flat_resolve_names(), distributions, strict=True))
+
+
+def latents_by_name(joint, latents) -> dict:
+    """The parts of a structure of the latents, by their names."""
+    return dict(zip(joint._flat_resolve_names(), joint._model_flatten(latents), strict=True))
+
+
+def log_prob_by_name(joint, latents) -> dict[str, tf.Tensor]:
+    """The log-density of each part of a pinned joint distribution, the pinned ones included."""
+    model = joint.distribution
+    parts = model.unnormalized_log_prob_parts(joint._add_pins(**latents_by_name(joint, latents)))
+    return dict(zip(model._flat_resolve_names(), model._model_flatten(parts), strict=True))
 
 
 def view(variable: tf.Variable) -> keras.Variable:

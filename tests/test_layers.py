@@ -278,6 +278,7 @@ def test_networks_in_half_precision_keep_the_streams_in_float32(policy):
         ),
         (lambda: SelfAttention(3)(normal((1, 2, 4))), ValueError, "heads must divide"),
         (lambda: PreactivationConvs((2, 3, 4)), ValueError, "kernel_sizes must have one size"),
+        (lambda: PreactivationConvs((2, 3), zero_last=0), TypeError, "zero_last must be"),
     ],
 )
 def test_bad_arguments(call, error, message):

@@ -93,6 +93,12 @@ def test_revnet_38_has_the_published_size():
     assert 0.45e6 < parameters < 0.48e6  # 0.46 million, table 2 of the paper.
 
 
+@pytest.mark.parametrize(("name", "zeros"), [("revnet", 0), ("irevnet", 4)])
+def test_units_of_irevnets_alone_start_as_the_identity(name, zeros):
+    kernels = [v for v in build(name).trainable_variables if "kernel" in v.path]
+    assert sum(not np.any(kernel) for kernel in kernels) == zeros  # Of f and g in two stages.
+
+
 @slow
 def test_images_come_back_through_48_units_after_training():
     x, y = data()

@@ -5,7 +5,13 @@ import pytest
 import tensorflow as tf
 
 from tfp_glow import flows
-from tfp_glow.laws.elementwise import AffineExp, AffineSigmoid, Multiplicative, get_law
+from tfp_glow.laws.elementwise import (
+    AffineExp,
+    AffineSigmoid,
+    AffineSoftsign,
+    Multiplicative,
+    get_law,
+)
 
 NAMES = ["additive", "multiplicative", "affine", "affine_exp", "spline"]
 
@@ -56,3 +62,9 @@ def test_a_constant_feature_stays_finite(name):
 def test_a_law_that_returns_no_bijector_is_named():
     with pytest.raises(TypeError, match=r"law must return a tfb\.Bijector"):
         get_law(lambda raw: raw).inverse(tf.zeros([1, 1]), tf.zeros([1, 1]))
+
+
+@pytest.mark.parametrize("law", [AffineExp, AffineSoftsign, Multiplicative])
+def test_a_bound_that_bounds_nothing_is_refused(law):
+    with pytest.raises(ValueError, match="bound must be above 0"):
+        law(bound=0.0)

@@ -95,6 +95,19 @@ def test_gradients_in_float32_after_a_hundred_steps(name):
         np.testing.assert_allclose(np.asarray(other) / scale, np.asarray(one) / scale, atol=1e-3)
 
 
+def test_statistics_after_fifty_steps_equal_those_of_the_stored_network():
+    """In float32, whose rounding is all that tells the two trainings apart."""
+    x, statistics = normal((6, 4, 4, 4), "float32") + 1.0, []
+    for stored in (True, False):
+        f, g = (PreactivationConvs((2,), kernel_sizes=(3,), dtype="float32") for _ in "fg")
+        layer = Reversible(f, g, depth=2, store_activations=stored)
+        train(layer, x, 50, jit_compile=False)
+        statistics.append([v.numpy() for v in layer.non_trainable_variables])
+    assert len(statistics[0]) == 4  # Means and variances of f and of g.
+    for one, other in zip(*statistics, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-6, atol=1e-6)
+
+
 def test_statistics_move_once_a_step_as_batch_normalization_says():
     layer, x = image_layer(depth=2), normal((5, 4, 4, 4)) + 2.0
     layer(x)
@@ -265,6 +278,7 @@ def test_networks_in_half_precision_keep_the_streams_in_float32(policy):
         ),
         (lambda: SelfAttention(3)(normal((1, 2, 4))), ValueError, "heads must divide"),
         (lambda: PreactivationConvs((2, 3, 4)), ValueError, "kernel_sizes must have one size"),
+        (lambda: PreactivationConvs((2, 3), zero_last=0), TypeError, "zero_last must be"),
     ],
 )
 def test_bad_arguments(call, error, message):

@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 import tfp_glow as tg
 from tests.helpers import normal, randomize
 from tfp_glow import bijectors as tgb
+from tfp_glow.laws import AffineSoftsign, Law
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -23,7 +24,7 @@ def image_model(num_classes: int | None = 3) -> tg.FlowModel:
     return tg.FlowModel(tg.Dequantized(flow, 4))
 
 
-def vector_model(law: str = "affine") -> tg.FlowModel:
+def vector_model(law: str | Law = "affine") -> tg.FlowModel:
     network = tg.networks.MLP(4, hidden_units=(8,), inputs=(2,), seed=0)
     bijector = tgb.Chain([tgb.ActNorm(4), tgb.Coupling(network, law=law)])
     return tg.FlowModel(tg.Flow(tg.standard_normal(4), bijector))
@@ -300,8 +301,8 @@ def test_any_layers_can_be_tracked_and_misuse_raises():
 
 
 def test_a_hand_made_flow_of_our_parts_saves_whole(tmp_path):
-    model = vector_model()
-    randomize(model.distribution)
+    model = vector_model(AffineSoftsign(bound=3.0))
+    randomize(model.distribution, scale=2.0)
     model.save(str(tmp_path / "hand.keras"))
     loaded = keras.saving.load_model(str(tmp_path / "hand.keras"))
     x = normal([3, 4], "float32")

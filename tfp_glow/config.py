@@ -6,6 +6,7 @@ this package, and classes registered with Keras; it never runs code out of the f
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Container
 
@@ -14,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow import bijectors, flows
+from tfp_glow import bijectors, flows, laws
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.flow import Flow
 
@@ -23,6 +24,7 @@ __all__ = ["from_config", "to_config"]
 _NAMESPACES = {
     "tfp_glow": {"Flow": Flow, "Dequantized": Dequantized},
     "tfp_glow.bijectors": {name: getattr(bijectors, name) for name in bijectors.__all__},
+    "tfp_glow.laws": {name: getattr(laws, name) for name in laws.__all__},
     "tfp.bijectors": vars(tfp.bijectors),
     "tfp.distributions": vars(tfp.distributions),
 }
@@ -60,6 +62,9 @@ def to_config(value, path: str = "distribution"):
         return _recipe_config(value.recipe, path)
     if isinstance(value, tfp.bijectors.Bijector | tfp.distributions.Distribution):
         return _class_config(value, path)
+    if dataclasses.is_dataclass(value):  # A law.
+        arguments = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return _built_by(type(value), arguments, path)
     raise ValueError(_refusal(path, f"{value!r}"))
 
 
@@ -94,10 +99,7 @@ def _renamed(arguments: dict, accepted: Container[str]) -> dict:
 
 
 def _recipe_config(recipe: dict, path: str) -> dict:
-    arguments = {
-        name: to_config(value, f"{path}.{name}") for name, value in recipe["arguments"].items()
-    }
-    return {"recipe": recipe["name"], "arguments": arguments}
+    return {"recipe": recipe["name"], "arguments": _described(recipe["arguments"], path)}
 
 
 def _class_config(value, path: str) -> dict:
@@ -105,11 +107,20 @@ def _class_config(value, path: str) -> dict:
     if parameters is None:
         raise ValueError(_refusal(path, f"{type(value).__name__} without recorded parameters"))
     arguments = {
-        name: to_config(parameter, f"{path}.{name}")
+        name: parameter
         for name, parameter in parameters.items()
         if parameter is not value and name != "parameters" and name != "kwargs_split_fn"
     }
-    return {"class": _class_name(type(value), path), "arguments": arguments}
+    return _built_by(type(value), arguments, path)
+
+
+def _built_by(cls: type, arguments: dict, path: str) -> dict:
+    described = _described(arguments, path)
+    return {"class": _class_name(cls, path), "arguments": described}
+
+
+def _described(arguments: dict, path: str) -> dict:
+    return {name: to_config(value, f"{path}.{name}") for name, value in arguments.items()}
 
 
 def _class_name(cls: type, path: str) -> str:

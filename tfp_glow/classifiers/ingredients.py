@@ -29,13 +29,16 @@ def check_common(
 def unit_network(
     channels: int, bottleneck: bool, *, seed: int, strides: int = 1, dtype: str | None = None
 ) -> PreactivationConvs:
-    """A RevNet unit's f or g: two 3x3 convolutions, or a bottleneck of 1x1, 3x3 and 1x1 ones."""
+    """A RevNet unit's f or g: two 3x3 convolutions, or a bottleneck of 1x1, 3x3 and 1x1 ones.
+
+    None starts at zero: a RevNet that starts as the identity learns more slowly.
+    """
     filters, kernels = (channels, channels), (3, 3)
     if bottleneck:
         narrow = max(channels // 4, 1)
         filters, kernels = (narrow, narrow, channels), (1, 3, 1)
     return PreactivationConvs(
-        filters, kernel_sizes=kernels, strides=strides, seed=seed, dtype=dtype
+        filters, kernel_sizes=kernels, strides=strides, zero_last=False, seed=seed, dtype=dtype
     )
 
 

@@ -16,6 +16,7 @@ from tfp_glow.flows.ingredients import (
     seeds_from,
     vector_flow,
 )
+from tfp_glow.laws import Law
 from tfp_glow.networks import MADE
 
 __all__ = ["AutoregressiveLaw", "Order", "autoregressive_flow"]
@@ -33,7 +34,7 @@ def autoregressive_flow(
     hidden_units: Sequence[int],
     residual: bool,
     order: Order,
-    law: str,
+    law: str | Law,
     activation: str,
     reach: float | None,
     degrees_from: int | None,

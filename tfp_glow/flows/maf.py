@@ -9,8 +9,11 @@ from tfp_glow.flow import Flow
 from tfp_glow.flows.autoregressive_steps import AutoregressiveLaw, Order, autoregressive_flow
 from tfp_glow.flows.ingredients import EventShape
 from tfp_glow.flows.recipe import recipe
+from tfp_glow.laws import AffineSoftsign, Law
 
 __all__ = ["maf"]
+
+_LAW = AffineSoftsign(bound=2.0)
 
 
 @recipe
@@ -21,7 +24,7 @@ def maf(
     hidden_units: Sequence[int] = (64, 64),
     residual: bool = False,
     order: Order = "reverse",
-    law: AutoregressiveLaw = "affine_softsign",
+    law: AutoregressiveLaw | Law = _LAW,
     activation: str = "relu",
     reach: float | None = 10.0,
     degrees_from: Literal[0, 1] | None = None,
@@ -43,7 +46,7 @@ def maf(
       hidden_units: Size of each hidden layer of their networks.
       residual: Whether the networks' hidden layers are residual blocks.
       order: Of the values in further steps, `"reverse"` in turn or `"random"`.
-      law: What is done to each value; see `Coupling`.
+      law: What is done to each value, by name or as an object of `tfp_glow.laws`; see `Coupling`.
       activation: A Keras activation of the networks.
       reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
         densities that float32 can tell; None for as they are, as in version 0.1.0.

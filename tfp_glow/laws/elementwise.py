@@ -19,7 +19,7 @@ from typing import Protocol
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.core.checks import check_choice
+from tfp_glow.core.checks import check_choice, check_number
 from tfp_glow.laws.spline import RationalQuadraticSpline
 
 __all__ = [
@@ -96,6 +96,9 @@ class AffineExp(_Affine):
 
     bound: float = 5.0
 
+    def __post_init__(self):
+        check_number(self.bound, "bound", above=0)
+
     def _log_scale(self, s):
         return self.bound * tf.tanh(s / self.bound)
 
@@ -104,13 +107,16 @@ class AffineExp(_Affine):
 class AffineSoftsign:
     """z = x * exp(log_scale) + shift with log_scale = bound * s / (bound + |s|).
 
-    It comes to its bound slowly, so that no s is lost to learning, and scales by e at most: ten
-    in a row leave an outlier of ten standard deviations a density that float32 holds. The shift is
-    one of latents, which a scale that grows does not enlarge.
+    It comes to its bound slowly, so that no s is lost to learning. With a bound of 1 it scales by e
+    at most: ten in a row leave an outlier of ten standard deviations a density that float32 holds.
+    The shift is one of latents, which a scale that grows does not enlarge.
     """
 
     bound: float = 1.0
     parameters_per_channel = 2
+
+    def __post_init__(self):
+        check_number(self.bound, "bound", above=0)
 
     def forward(self, z, raw):
         shift, log_scale = self._shift_and_log_scale(raw)
@@ -131,6 +137,9 @@ class Multiplicative:
 
     bound: float = 5.0
     parameters_per_channel = 1
+
+    def __post_init__(self):
+        check_number(self.bound, "bound", above=0)
 
     def forward(self, z, raw):
         log_scale = self.bound * tf.tanh(raw / self.bound)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
+from tfp_glow.core.checks import check_bool, check_positive_int, check_seed, check_sizes
 from tfp_glow.networks.configured import ConfiguredLayer
 from tfp_glow.networks.lowered_conv import LoweredConv2D
 
@@ -27,8 +27,9 @@ class PreactivationConvs(ConfiguredLayer):
       filters: Channels that each convolution gives.
       kernel_sizes: Side of the kernel of each.
       strides: Stride of the first.
-      seed: Seed of the initial weights, He's normal ones; the last convolution starts at zero, so
-        that y = x + F(x) starts as the identity.
+      zero_last: Whether the last convolution starts at zero, so that y = x + F(x) starts as the
+        identity.
+      seed: Seed of the initial weights, He's normal ones.
       dtype: Keras dtype or policy; Keras' own default when omitted.
       name: Name of the layer.
 
@@ -53,6 +54,7 @@ class PreactivationConvs(ConfiguredLayer):
         *,
         kernel_sizes: Sequence[int] = (3, 3),
         strides: int = 1,
+        zero_last: bool = True,
         seed: int | None = None,
         dtype=None,
         name: str | None = None,
@@ -61,6 +63,7 @@ class PreactivationConvs(ConfiguredLayer):
         check_sizes(filters, "filters")
         check_sizes(kernel_sizes, "kernel_sizes")
         check_positive_int(strides, "strides")
+        check_bool(zero_last, "zero_last")
         check_seed(seed)
         if len(filters) != len(kernel_sizes):
             raise ValueError(
@@ -80,7 +83,9 @@ class PreactivationConvs(ConfiguredLayer):
                 strides=strides if index == 0 else 1,
                 padding="same",
                 use_bias=index == last,  # Normalization would take the others away.
-                kernel_initializer="zeros" if index == last else keras.initializers.HeNormal(seed),
+                kernel_initializer="zeros"
+                if zero_last and index == last
+                else keras.initializers.HeNormal(seed),
                 dtype=self.dtype_policy,
             )
             for index, (channels, kernel, seed) in enumerate(

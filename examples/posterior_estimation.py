@@ -72,7 +72,7 @@ def draw_posteriors(axes, simulator: Simulator, flow: Flow, generator) -> None:
 def draw_ranks(axis, ranks: np.ndarray) -> None:
     """Histograms of the ranks, and where nine in ten bars of uniform ranks end."""
     for column in ranks.T:
-        axis.hist(column, 20, (0, RANKS + 1), histtype="step")
+        axis.hist(column, 20, range=(0, RANKS + 1), histtype="step")
     axis.axhspan(*scipy.stats.binom(len(ranks), 1 / 20).interval(0.9), color="0.9")
     axis.set(title="ranks of the true parameters", xlabel="rank")
 

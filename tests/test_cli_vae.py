@@ -104,7 +104,8 @@ def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, monkeyp
     monkeypatch.setattr(Autoencode, "draw", lambda *args, **kwargs: None)
     monkeypatch.setattr(Autoencode, "export", lambda _, model, path: path.mkdir())
     dies = dying(monkeypatch)
-    command = ("train", "--data", data, *TINY, "--prior", "maf", "--epochs", 3, "--output")
+    flows = ("--posterior", "gaussian", "--prior", "realnvp")
+    command = ("train", "--data", data, *TINY, *flows, "--epochs", 3, "--output")
     assert invoke(*command, tmp_path / "whole").exit_code == 0
     dies(BATCHES + 2)
     with pytest.raises(Killed):

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 
 import tfp_glow as tg
 from tests.helpers import normal, randomize
-from tests.test_recipes import QUICK, SMALL, build, data, mostly_slow
+from tests.test_recipes import CONDITIONAL, QUICK, build, data, mostly_slow
 from tfp_glow import bijectors as tgb
 from tfp_glow import flows
 
@@ -58,7 +58,7 @@ def made() -> dict:
     return {}
 
 
-@pytest.fixture(params=mostly_slow(SMALL))
+@pytest.fixture(params=mostly_slow(CONDITIONAL))
 def hostile(request, made) -> Hostile:
     if request.param not in made:
         made[request.param] = Hostile(request.param)

@@ -15,7 +15,9 @@ __all__ = ["CLASSIFIERS", "FAMILIES", "FLOWS", "Family"]
 
 # Flows on data; the others build on a flow.
 FLOWS = tuple(
-    name for name in RECIPES if "event_shape" in inspect.signature(RECIPES[name]).parameters
+    name
+    for name, recipe in RECIPES.items()
+    if not {"flow", "flows"} & set(inspect.signature(recipe).parameters)
 )
 CLASSIFIERS = ("revnet", "irevnet", "revvit")
 WEIGHT_DECAY = 0.3  # Suits the digits where nothing else is said.

@@ -254,10 +254,9 @@ def dies(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["revnet", "revvit"])
-def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, dies, model):
-    """Batch normalization in one, dropout in the other."""
-    command = ("train", "--data", data, *options(model), "--flip", "--epochs", 3, "--output")
+def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, dies):
+    """With dropout, whose seeds go on."""
+    command = ("train", "--data", data, *options("revvit"), "--flip", "--epochs", 3, "--output")
     assert invoke(*command, tmp_path / "whole").exit_code == 0
     dies(BATCHES + 2)
     with pytest.raises(Killed):

@@ -9,10 +9,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.core.checks import check_choice, check_seed
-from tfp_glow.core.compat import TransformedDistribution, tapes_watching, untracked
+from tfp_glow.core.compat import TransformedDistribution, tapes_watching
 from tfp_glow.core.conditions import check_condition
-from tfp_glow.core.shapes import with_one_batch_dimension
 from tfp_glow.flow import Flow
+from tfp_glow.flows.conditioned import conditioned
 from tfp_glow.flows.recipe import RECIPES
 from tfp_glow.inference.unconstrained import (
     Joint,
@@ -22,7 +22,6 @@ from tfp_glow.inference.unconstrained import (
     latent_sizes,
     pinned_data,
 )
-from tfp_glow.tracking import Tracked
 
 __all__ = ["SurrogatePosterior", "surrogate_posterior"]
 
@@ -34,32 +33,19 @@ class SurrogatePosterior(TransformedDistribution):
 
         log q(x) = log q_flow(u) + log|det du/dx|,   u = bijector.inverse(x)     in nats
 
-    x has the structure of a joint distribution, and u is one vector. Where there is an encoder,
-    all methods take `condition`, the data `[..., *data]`, and the flow sees what the encoder makes
-    of it; as in a `Flow`, its leading dimensions are the last ones of the samples.
+    x has the structure of a joint distribution, and u is one vector. A flow with a condition makes
+    it amortized: all methods then take `condition`, the data, as those of the flow do.
 
     Args:
       flow: The flow of the unconstrained vector.
       bijector: The map from the vector to the joint's structure.
-      encoder: A built Keras network from data to the flow's condition, or None.
-      data_shape: Shape of one example of the data that the encoder takes, or None.
       name: Name of the distribution.
     """
 
-    def __init__(
-        self,
-        flow: Flow,
-        bijector: tfb.Bijector,
-        *,
-        encoder: keras.layers.Layer | None = None,
-        data_shape: tuple[int, ...] | None = None,
-        name: str = "SurrogatePosterior",
-    ):
+    def __init__(self, flow: Flow, bijector: tfb.Bijector, *, name: str = "SurrogatePosterior"):
         parameters = dict(locals())
-        self._encoder = None if encoder is None else Tracked(encoder)
-        self._data_shape = untracked(self, data_shape)
         super().__init__(
-            flow, bijector, kwargs_split_fn=self._split_kwargs, parameters=parameters, name=name
+            flow, bijector, kwargs_split_fn=self._to_flow, parameters=parameters, name=name
         )
 
     @property
@@ -69,8 +55,8 @@ class SurrogatePosterior(TransformedDistribution):
 
     @property
     def is_amortized(self) -> bool:
-        """Whether it is conditioned on data by an encoder."""
-        return self._encoder is not None
+        """Whether it is conditioned on data."""
+        return self.flow.condition_shape is not None
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None) -> dict:
@@ -83,15 +69,11 @@ class SurrogatePosterior(TransformedDistribution):
             x = tf.nest.map_structure(tf.identity, x)
         return super()._log_prob(x, **kwargs)
 
-    def _split_kwargs(self, kwargs: dict) -> tuple[dict, dict]:
-        """The flow's keyword arguments, data encoded, and none for the bijector."""
-        data = check_condition(
-            kwargs.get("condition"), self._data_shape, self.flow.dtype, self.name
-        )
-        if data is None:
-            return kwargs, {}
-        code = with_one_batch_dimension(self._encoder, data, len(self._data_shape))
-        return kwargs | {"condition": code}, {}
+    def _to_flow(self, kwargs: dict) -> tuple[dict, dict]:
+        """Keyword arguments of the flow and of the bijector, which takes none."""
+        condition, shape = kwargs.get("condition"), self.flow.condition_shape
+        check_condition(condition, shape, self.flow.dtype, self.name)
+        return kwargs, {}
 
 
 def surrogate_posterior(
@@ -152,9 +134,9 @@ def surrogate_posterior(
     options = {} if condition_size is None else {"condition_size": condition_size}
     flow = _flow(flow, sum(sizes.values()), seed=check_seed(seed), dtype=dtype.name, **options)
     _check_fits(flow, sizes, dtype, condition_size)
-    return SurrogatePosterior(
-        flow, constraining_bijector(joint), encoder=encoder, data_shape=data_shape
-    )
+    if encoder is not None:
+        flow = conditioned(flow, encoder, data_shape)
+    return SurrogatePosterior(flow, constraining_bijector(joint))
 
 
 def _flow(flow, size: int, **options) -> Flow:

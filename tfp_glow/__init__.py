@@ -2,6 +2,7 @@
 
 from tfp_glow import bijectors, classifiers, flows, inference, laws, layers, networks
 from tfp_glow.core.modes import collected_penalties, evaluation
+from tfp_glow.denoising import Noised, denoise
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.export import export_saved_model
 from tfp_glow.flow import Flow, standard_normal
@@ -17,10 +18,12 @@ __all__ = [
     "Flow",
     "FlowClassifier",
     "FlowModel",
+    "Noised",
     "Tracked",
     "bijectors",
     "classifiers",
     "collected_penalties",
+    "denoise",
     "evaluation",
     "export_saved_model",
     "flows",

@@ -16,13 +16,14 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow import bijectors, flows, laws
+from tfp_glow.denoising import Noised
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.flow import Flow
 
 __all__ = ["from_config", "to_config"]
 
 _NAMESPACES = {
-    "tfp_glow": {"Flow": Flow, "Dequantized": Dequantized},
+    "tfp_glow": {"Flow": Flow, "Dequantized": Dequantized, "Noised": Noised},
     "tfp_glow.bijectors": {name: getattr(bijectors, name) for name in bijectors.__all__},
     "tfp_glow.laws": {name: getattr(laws, name) for name in laws.__all__},
     "tfp.bijectors": vars(tfp.bijectors),

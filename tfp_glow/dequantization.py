@@ -11,13 +11,14 @@ import tensorflow_probability as tfp
 from tfp_glow.core.checks import check_positive_int
 from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.core.seeds import stateless_seed
+from tfp_glow.noisy_data import NoisyData
 
 __all__ = ["Dequantized"]
 
 tfd = tfp.distributions
 
 
-class Dequantized(tfd.Distribution):
+class Dequantized(NoisyData):
     """A distribution over integers 0 .. num_bins - 1 from a flow over real numbers.
 
     With uniform noise u in [0, 1) and y = (x + u) / num_bins - 0.5, `log_prob` is
@@ -49,44 +50,13 @@ class Dequantized(tfd.Distribution):
 
     def __init__(self, flow: tfd.Distribution, num_bins: int = 256, *, name: str = "Dequantized"):
         parameters = dict(locals())
-        if not isinstance(flow, tfd.Distribution):
-            raise TypeError(f"flow must be a distribution. Received: {flow!r}.")
-        check_positive_int(num_bins, "num_bins")
-        super().__init__(
-            dtype=tf.int32,
-            reparameterization_type=tfd.NOT_REPARAMETERIZED,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters=parameters,
-            name=name,
-        )
-        self._flow = flow
-        self._num_bins = num_bins
-
-    @property
-    def flow(self) -> tfd.Distribution:
-        """The continuous distribution underneath."""
-        return self._flow
+        super().__init__(flow, dtype=tf.int32, parameters=parameters, name=name)
+        self._num_bins = check_positive_int(num_bins, "num_bins")
 
     @property
     def num_bins(self) -> int:
         """Number of integer values."""
         return self._num_bins
-
-    @property
-    def condition_shape(self) -> tuple[int, ...] | None:
-        """Event shape of the condition, None where the flow takes none."""
-        return getattr(self._flow, "condition_shape", None)
-
-    @property
-    def num_classes(self) -> int | None:
-        """Number of classes that the flow is conditioned on, None where on none."""
-        return getattr(self._flow, "num_classes", None)
-
-    @property
-    def initialized(self) -> bool:
-        """Whether the flow's data-dependent initialization has run."""
-        return getattr(self._flow, "initialized", True)
 
     def initialize(self, x, condition=None, *, force: bool = False):
         """Initializes the flow from a batch of integers; see `Flow.initialize`."""
@@ -159,19 +129,3 @@ class Dequantized(tfd.Distribution):
 
     def _largest(self, dtype: tf.DType) -> int:
         return min(self._num_bins - 1, dtype.max)
-
-    def _event_shape(self):
-        return self._flow.event_shape
-
-    def _event_shape_tensor(self):
-        return self._flow.event_shape_tensor()
-
-    @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None) -> dict:
-        return {"flow": tfp.util.ParameterProperties(event_ndims=None)}
-
-    def _batch_shape(self):
-        return self._flow.batch_shape
-
-    def _batch_shape_tensor(self):
-        return self._flow.batch_shape_tensor()

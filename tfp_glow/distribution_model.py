@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.core.passes import condition_kwargs
+from tfp_glow.denoising import Noised
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.fitting import first_batch
 from tfp_glow.probabilistic_model import ProbabilisticModel
@@ -19,11 +20,11 @@ tfd = tfp.distributions
 class DistributionModel(ProbabilisticModel):
     """A Keras model that trains a distribution, initialized by the first batch.
 
-    A subclass writes what `ProbabilisticModel` asks for. The noise is that of dequantization.
+    A subclass writes what `ProbabilisticModel` asks for. The noise is that of `Dequantized` and `Noised`.
 
     Args:
       distribution: The distribution.
-      seed: Seed of the dequantization noise; a random one when None.
+      seed: Seed of the noise; a random one when None.
       name: Name of the model.
     """
 
@@ -33,6 +34,8 @@ class DistributionModel(ProbabilisticModel):
         self.bits_per_dim = None
         if isinstance(distribution, Dequantized):
             self.bits_per_dim = self._counter = keras.metrics.Mean(name="bits_per_dim")
+        elif isinstance(distribution, Noised):
+            self._counter = keras.metrics.Mean(name="nats")
 
     # What callers use.
 

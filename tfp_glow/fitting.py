@@ -76,16 +76,16 @@ def check_data(x) -> None:
         raise ValueError("x must hold at least one example. Received: an empty data set.")
 
 
-def check_class_ids(y, num_classes: int | None) -> None:
+def check_class_ids(y, classes: range | None) -> None:
     """Raises where an array of class ids has some out of range; data sets are not read."""
-    if num_classes is None or not _is_array(y):
+    if classes is None or not _is_array(y):
         return
     ids = np.asarray(y)
     if np.issubdtype(ids.dtype, np.integer) and ids.size:
         smallest, largest = ids.min(), ids.max()
-        if smallest < 0 or largest >= num_classes:
+        if smallest < classes.start or largest >= classes.stop:
             raise ValueError(
-                f"y must hold class ids from 0 to {num_classes - 1}. "
+                f"y must hold class ids from {classes.start} to {classes[-1]}. "
                 f"Received: ids from {smallest} to {largest}."
             )
 
@@ -110,7 +110,7 @@ def check_labels(x, y, num_classes: int) -> None:
             "y must hold one class id for each example of x. "
             f"Received: {len(ids)} ids for {len(x)} examples."
         )
-    check_class_ids(ids, num_classes)
+    check_class_ids(ids, range(num_classes))
 
 
 def check_label_shape(shape, dtype) -> None:

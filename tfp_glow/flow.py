@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import numbers
 
@@ -14,7 +15,7 @@ from tfp_glow.core.bijector import FlowBijector
 from tfp_glow.core.checks import check_dtype, check_number, check_positive_int, event_dimensions
 from tfp_glow.core.compat import TransformedDistribution, untracked
 from tfp_glow.core.conditions import condition_of_samples
-from tfp_glow.core.modes import draw
+from tfp_glow.core.modes import draw, guided
 from tfp_glow.core.passes import INVERSE, condition_kwargs
 from tfp_glow.core.seeds import stateless_seed
 
@@ -113,6 +114,11 @@ class Flow(TransformedDistribution):
         return self._one_pass.num_classes
 
     @property
+    def class_ids(self) -> range | None:
+        """The class ids that a condition may hold: from -1 on where the flow has a null class."""
+        return self._one_pass.class_ids
+
+    @property
     def log_det_is_estimate(self) -> bool:
         """Whether `log_prob` depends on noise; see `log_prob_moments`."""
         return self._one_pass.log_det_is_estimate
@@ -195,7 +201,9 @@ class Flow(TransformedDistribution):
     def _parameter_properties(cls, dtype, num_classes=None) -> dict:
         return super()._parameter_properties(dtype, num_classes)
 
-    def _call_sample_n(self, sample_shape, seed, temperature=1.0, condition=None):
+    def _call_sample_n(
+        self, sample_shape, seed, temperature=1.0, condition=None, guidance=None
+    ):
         """Draws from the base, scales by `temperature`, and generates."""
         known = tf.get_static_value(temperature) if tf.is_tensor(temperature) else temperature
         if known is not None:
@@ -207,7 +215,19 @@ class Flow(TransformedDistribution):
         # The product must not get between the latents and what is remembered of them in vain.
         if known is None or known != 1.0:
             z *= tf.cast(tf.convert_to_tensor(temperature, dtype_hint=z.dtype), z.dtype)
-        return self._one_pass.forward(z, **condition_kwargs(condition))
+        with self._guided(guidance):
+            return self._one_pass.forward(z, **condition_kwargs(condition))
+
+    def _guided(self, weight) -> contextlib.AbstractContextManager[None]:
+        """The mode of guidance by a weight, none for None."""
+        if weight is None:
+            return contextlib.nullcontext()
+        if not self._one_pass.has_null_class:
+            raise ValueError(
+                "guidance needs a flow with a null class, as flows.tarflow(num_classes=, "
+                f"label_dropout=) has. Received: guidance={weight} for {self.name}."
+            )
+        return guided(weight if tf.is_tensor(weight) else check_number(weight, "guidance", least=0))
 
     def sample(self, sample_shape=(), seed=None, name: str = "sample", **kwargs):
         """Draws samples `[*sample_shape, *event]`.
@@ -217,8 +237,10 @@ class Flow(TransformedDistribution):
           seed: An int or two ints, which give the same samples at every call, where TFP's ints do
             not in eager mode; or None for others each time.
           name: Name of the operation.
-          **kwargs: `temperature`, the factor of the latents, and `condition`, whose leading
-            dimensions are the last ones of `sample_shape`.
+          **kwargs: `temperature`, the factor of the latents; `condition`, whose leading
+            dimensions are the last ones of `sample_shape`; and, where the flow has a null class,
+            `guidance`: w from 0 on for networks' outputs (1 + w) f(x, condition) - w f(x, none),
+            whose samples show their class more than the data do.
 
         Raises:
           ValueError, TypeError: If an argument is out of its range.

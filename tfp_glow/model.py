@@ -32,8 +32,8 @@ class FlowModel(DistributionModel):
     very unlikely would otherwise move it far, and the likelihood falls for a hundred steps.
 
     Args:
-      distribution: A TFP distribution with variables: a `Flow`, `Dequantized`, or any other.
-      seed: Seed of the dequantization noise in `fit` and `evaluate`, which is saved, so that a
+      distribution: A TFP distribution with variables: a `Flow`, `Dequantized`, `Noised`, or any other.
+      seed: Seed of the noise of `Dequantized` and `Noised` in `fit` and `evaluate`, which is saved, so that a
         model that is loaded goes on with the noise it would have had; a random one when omitted.
       name: Name of the model.
 
@@ -93,8 +93,8 @@ class FlowModel(DistributionModel):
 
     def _example_losses(self, target, outputs, sample_weight):
         losses = self._in_loss_units(-outputs)
-        if self.bits_per_dim is not None:
-            self.bits_per_dim.update_state(losses, sample_weight)
+        if self._counter is not None:
+            self._counter.update_state(losses, sample_weight)
         return losses
 
     def _in_loss_units(self, nats):
@@ -105,5 +105,5 @@ class FlowModel(DistributionModel):
 
     def _check_fit(self, x, y, *, sample_weight=None, class_weight=None) -> None:
         check_weights_reach_the_loss(y, sample_weight)
-        check_class_ids(y, getattr(self._distribution, "num_classes", None))
+        check_class_ids(y, getattr(self._distribution, "class_ids", None))
         check_no_class_weight(class_weight)

@@ -1,6 +1,7 @@
 """Normalizing-flow bijectors; each is a `tfp.bijectors.Bijector`."""
 
 from tfp_glow.bijectors.actnorm import ActNorm
+from tfp_glow.bijectors.autoregressive_tokens import AutoregressiveTokens
 from tfp_glow.bijectors.chain import Chain
 from tfp_glow.bijectors.class_conditional import ClassConditional
 from tfp_glow.bijectors.conditioned import Conditioned
@@ -27,6 +28,7 @@ from tfp_glow.core.bijector import FlowBijector
 
 __all__ = [
     "ActNorm",
+    "AutoregressiveTokens",
     "Chain",
     "ClassConditional",
     "Conditioned",

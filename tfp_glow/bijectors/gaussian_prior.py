@@ -93,7 +93,7 @@ class GaussianPrior(FlowBijector):
         check_channels(value, self.mean.shape[0], self.name)
         mean, log_scale = tf.convert_to_tensor(self.mean), tf.convert_to_tensor(self.log_scale)
         if condition is not None:
-            one_hot = one_hot_classes(condition, self._num_classes, self.dtype, self.name)
+            one_hot = one_hot_classes(condition, self.class_ids, self.dtype, self.name)
             positions = [1] * (self.forward_min_event_ndims - 1)
             mean += _row_of_class(one_hot, self.class_mean, positions)
             log_scale += _row_of_class(one_hot, self.class_log_scale, positions)

@@ -45,7 +45,7 @@ def check_condition(condition, shape: tuple[int, ...] | None, dtype: tf.DType | 
     return condition
 
 
-def check_class_ids(condition, num_classes: int, name: str) -> None:
+def check_class_ids(condition, classes: range, name: str) -> None:
     """Raises unless a condition holds class ids, in range as far as they are known already.
 
     Raises:
@@ -58,9 +58,9 @@ def check_class_ids(condition, num_classes: int, name: str) -> None:
             f"Received: dtype {condition.dtype.name}."
         )
     known = tf.get_static_value(condition)
-    if known is not None and ((known < 0) | (known >= num_classes)).any():
+    if known is not None and ((known < classes.start) | (known >= classes.stop)).any():
         raise ValueError(
-            f"condition of {name} must hold class ids from 0 to {num_classes - 1}. "
+            f"condition of {name} must hold class ids from {classes.start} to {classes[-1]}. "
             f"Received: ids from {known.min()} to {known.max()}."
         )
 

@@ -61,10 +61,10 @@ def _finite(value, event_ndims: int):
 def _valid_condition(bijector, condition):
     if condition.dtype.is_floating:
         return _finite(condition, len(bijector.condition_shape))
-    known = bijector.num_classes
+    known = bijector.class_ids
     if known is None:
         return tf.ones_like(condition, tf.bool)
-    return (condition >= 0) & (condition < known)
+    return (condition >= known.start) & (condition < known.stop)
 
 
 def _where(valid, value, otherwise):

@@ -46,6 +46,18 @@ class Hooks(Holder, OnePass):
         known = (part.num_classes for part in self._holders())
         return next((number for number in known if number is not None), None)
 
+    @property
+    def has_null_class(self) -> bool:
+        """Whether the class id -1 stands for no class in particular; see `ClassConditional`."""
+        return any(part.has_null_class for part in self._holders())
+
+    @property
+    def class_ids(self) -> range | None:
+        """The ids that a condition of class ids may hold, None where there is none."""
+        if self.num_classes is None:
+            return None
+        return range(-1 if self.has_null_class else 0, self.num_classes)
+
     def forward_and_log_det(self, z, condition=None, *, event_ndims: int | None = None):
         """Returns `(x, log|det dx/dz|)` of one pass."""
         return self._public_pass(FORWARD, z, condition, event_ndims)
@@ -76,8 +88,8 @@ class Hooks(Holder, OnePass):
                 f"Received: shape {tuple(value.shape)}."
             )
         condition = check_condition(condition, self._condition_shape, self.dtype, self.name)
-        if condition is not None and self.num_classes is not None:
-            check_class_ids(condition, self.num_classes, self.name)
+        if condition is not None and self.class_ids is not None:
+            check_class_ids(condition, self.class_ids, self.name)
         return condition
 
     @classmethod

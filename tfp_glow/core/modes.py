@@ -1,4 +1,4 @@
-"""The modes that are in force where a value is computed: evaluation, draw, penalties, backend.
+"""The modes in force where a value is computed: evaluation, draw, guidance, penalties, backend.
 
 They stand in one context variable, so that threads and coroutines do not see each other's. The
 threads in which tf.distribute runs its replicas start without a context; they are known by the
@@ -23,6 +23,7 @@ __all__ = [
     "current",
     "draw",
     "evaluation",
+    "guided",
     "lower_for",
     "reinstated",
 ]
@@ -37,12 +38,14 @@ class Modes:
     Attributes:
       evaluating: Whether log-dets take their estimators' `evaluation_terms`.
       draw: Index of the noise, an int or a scalar tensor.
+      guidance: Weight of classifier-free guidance, None for none; see `core/guidance.py`.
       penalties: What collects the penalties of training, if anything does.
       backend: The backend to trace for, None for that of this machine.
     """
 
     evaluating: bool = False
     draw: int | tf.Tensor = 0
+    guidance: float | tf.Tensor | None = None
     penalties: Penalties | None = None
     backend: Backend | None = None
 
@@ -108,6 +111,13 @@ def collected_penalties() -> Iterator[list]:
     penalties = Penalties(tf.compat.v1.get_default_graph())
     with _in_force(penalties=penalties):
         yield penalties.collected
+
+
+@contextlib.contextmanager
+def guided(weight: float | tf.Tensor) -> Iterator[None]:
+    """Bijectors that know a null class follow the condition more than it says, by this weight."""
+    with _in_force(guidance=weight):
+        yield
 
 
 @contextlib.contextmanager

@@ -78,6 +78,10 @@ class StackedBijector(FlowBijector):
         return self._stack.template.num_classes
 
     @property
+    def has_null_class(self) -> bool:
+        return self._stack.template.has_null_class
+
+    @property
     def log_det_is_estimate(self) -> bool:
         return self._stack.template.log_det_is_estimate
 

@@ -18,6 +18,7 @@ from tfp_glow.flows.recipe import RECIPES
 from tfp_glow.flows.residual_flow import residual_flow
 from tfp_glow.flows.stack import stack
 from tfp_glow.flows.sylvester_flow import sylvester
+from tfp_glow.flows.tarflow import tarflow
 
 __all__ = [
     "RECIPES",
@@ -39,4 +40,5 @@ __all__ = [
     "residual_flow",
     "stack",
     "sylvester",
+    "tarflow",
 ]

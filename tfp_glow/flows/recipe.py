@@ -24,7 +24,7 @@ RECIPES: dict[str, Callable[..., Flow]] = {}
 
 _SIZES = (
     *("bins", "blocks", "couplings", "exact_terms"),
-    *("hidden_channels", "levels", "steps", "terms"),
+    *("heads", "hidden_channels", "layers", "levels", "patch_size", "steps", "terms", "width"),
 )
 _SWITCHES = ("exact", "memory_saving", "residual", "reversible", "unroll")
 _SHARE = functools.partial(check_number, above=0, below=1)

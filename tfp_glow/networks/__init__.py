@@ -1,6 +1,7 @@
 """Keras 3 networks for couplings, and a head for classes; they know nothing of TFP."""
 
 from tfp_glow.networks.attention import SelfAttention
+from tfp_glow.networks.causal_transformer import CausalTransformer
 from tfp_glow.networks.conv import ZeroConv2D
 from tfp_glow.networks.glow_network import GlowNetwork
 from tfp_glow.networks.level_classifier import LevelClassifier
@@ -16,6 +17,7 @@ from tfp_glow.networks.token_mlp import TokenMLP
 __all__ = [
     "MADE",
     "MLP",
+    "CausalTransformer",
     "GlowNetwork",
     "LevelClassifier",
     "LipSwish",

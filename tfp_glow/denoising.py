@@ -77,6 +77,10 @@ class Noised(NoisyData):
         y = self._flow.sample(sample_shape, seed=seed, **kwargs)
         return denoise(self._flow, y, sigma=self._sigma, condition=condition)
 
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None) -> dict:
+        return {"flow": tfp.util.ParameterProperties(event_ndims=None)}
+
 
 def denoise(flow: tfd.Distribution, x, *, sigma: float, condition=None) -> tf.Tensor:
     """The mean of clean data given noisy ones, by Tweedie's formula.

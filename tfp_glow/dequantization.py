@@ -129,3 +129,7 @@ class Dequantized(NoisyData):
 
     def _largest(self, dtype: tf.DType) -> int:
         return min(self._num_bins - 1, dtype.max)
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None) -> dict:
+        return {"flow": tfp.util.ParameterProperties(event_ndims=None)}

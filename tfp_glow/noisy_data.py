@@ -13,7 +13,8 @@ tfd = tfp.distributions
 class NoisyData(tfd.Distribution):
     """A distribution over data, by a flow that learns them with noise.
 
-    A subclass writes `_log_prob(x, seed=None, **kwargs)`, `_call_sample_n` and `initialize`.
+    A subclass writes `_log_prob(x, seed=None, **kwargs)`, `_call_sample_n` and `initialize`, and,
+    as TFP asks of every class with a constructor, `_parameter_properties`.
 
     Args:
       flow: Distribution over the noisy data.
@@ -68,10 +69,6 @@ class NoisyData(tfd.Distribution):
 
     def _event_shape_tensor(self):
         return self._flow.event_shape_tensor()
-
-    @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None) -> dict:
-        return {"flow": tfp.util.ParameterProperties(event_ndims=None)}
 
     def _batch_shape(self):
         return self._flow.batch_shape

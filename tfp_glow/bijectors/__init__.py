@@ -21,6 +21,7 @@ from tfp_glow.bijectors.radial import Radial
 from tfp_glow.bijectors.recompute import Recompute
 from tfp_glow.bijectors.repeat import Repeat
 from tfp_glow.bijectors.residual_block import ResidualBlock
+from tfp_glow.bijectors.reverse import Reverse
 from tfp_glow.bijectors.reversible_unit import ReversibleUnit
 from tfp_glow.bijectors.squeeze import Squeeze
 from tfp_glow.bijectors.sylvester import Sylvester
@@ -49,6 +50,7 @@ __all__ = [
     "Recompute",
     "Repeat",
     "ResidualBlock",
+    "Reverse",
     "ReversibleUnit",
     "Squeeze",
     "Sylvester",

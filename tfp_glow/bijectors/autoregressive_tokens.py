@@ -105,6 +105,7 @@ class AutoregressiveTokens(FlowBijector):
         def body(index, previous, cache, values, log_det):
             seen = within_reach(previous, self._reach)
             raw, cache = network.step(seen, index, cache, condition)
+            raw = tf.ensure_shape(raw, [z.shape[0], None])
             latent = tf.ensure_shape(latents.read(index), previous.shape)
             x, change = self._law.forward(latent, self._checked_parameters(raw, latent))
             return index + 1, x, cache, values.write(index, x), log_det + tf.reduce_sum(change, -1)

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-import numpy as np
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import (
@@ -16,6 +15,7 @@ from tfp_glow.bijectors import (
     FlowBijector,
     Recompute,
     Repeat,
+    Reverse,
     Squeeze,
 )
 from tfp_glow.core.checks import check_number
@@ -152,5 +152,4 @@ def _block(network: Callable, law, tokens: Sequence[int], condition_shape, reach
         reach=reach,
         dtype=dtype,
     )
-    backwards = tfb.Permute(np.arange(tokens[0])[::-1], axis=-2)
-    return Chain([autoregressive, backwards])
+    return Chain([autoregressive, Reverse(event_ndims=2)])

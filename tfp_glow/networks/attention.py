@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import tensorflow as tf
 
 from tfp_glow.core.checks import check_bool, check_positive_int
 from tfp_glow.networks.token_network import TokenNetwork
@@ -66,14 +67,13 @@ class SelfAttention(TokenNetwork):
         self.project_in = self.dense(3 * width, width, in_seed)
         self.project_out = self.dense(width, width, out_seed)
 
-    def empty_cache(self, batch: int, tokens: int) -> tuple:
-        """The keys and values of no token yet, each `[batch, tokens, heads, width / heads]`."""
-        width = self.project_out.kernel.shape[0]
-        shape = (batch, tokens, self.heads, width // self.heads)
-        return keras.ops.zeros(shape, self.compute_dtype), keras.ops.zeros(shape, self.compute_dtype)
+    def empty_cache(self, batch, tokens: int) -> tuple:
+        """The keys and values of no token yet, each `[batch * heads, tokens, width / heads]`."""
+        shape = (batch * self.heads, tokens, self.project_out.kernel.shape[0] // self.heads)
+        return tf.zeros(shape, self.compute_dtype), tf.zeros(shape, self.compute_dtype)
 
     def step(self, x, cache: tuple, index) -> tuple:
-        """The output of one token where the layer is causal, outside of training.
+        """The output at one token where the layer is causal, outside of training.
 
         Args:
           x: `[batch, 1, width]`, the token.
@@ -83,22 +83,26 @@ class SelfAttention(TokenNetwork):
         Returns:
           F(x) `[batch, 1, width]`, and the cache with this token's key and value.
         """
-        query, *new = self._heads(self.normalize(x))
-        places = keras.ops.arange(cache[0].shape[1])
-        is_here = (places == index)[:, None, None]
-        keys, values = cache = tuple(map(lambda n, c: keras.ops.where(is_here, n, c), new, cache))
-        return self._attended(query, keys, values, mask=(places <= index)[None, None, None]), cache
+        rows, tokens, size = tf.shape(cache[0])[0], cache[0].shape[1], cache[0].shape[2]
+        query, *new = (tf.reshape(v, [rows, 1, size]) for v in self._heads(self.normalize(x)))
+        # TensorFlow writes to a cache that nobody else holds in its place.
+        places = tf.stack([tf.range(rows), tf.fill([rows], index)], -1)
+        keys, values = cache = tuple(
+            tf.tensor_scatter_nd_update(old, places, added[:, 0])
+            for old, added in zip(cache, new, strict=True)
+        )
+        scores = tf.matmul(query, keys, transpose_b=True) * size**-0.5
+        scores = tf.where(tf.range(tokens) <= index, scores, scores.dtype.min)
+        attended = tf.matmul(tf.nn.softmax(scores), values)
+        return self.project_out(tf.reshape(attended, [-1, 1, self.heads * size])), cache
 
     def _apply(self, x):
-        return self._attended(*self._heads(x), is_causal=self.causal)
+        _, tokens, width = x.shape
+        attended = keras.ops.dot_product_attention(*self._heads(x), is_causal=self.causal)
+        return self.project_out(keras.ops.reshape(attended, (-1, tokens, width)))
 
     def _heads(self, x) -> list:
-        """Queries, keys and values of the heads, each `[batch, tokens, heads, width / heads]`."""
+        """Queries, keys and values, each `[batch, tokens, heads, width / heads]`."""
         _, tokens, width = x.shape
         heads = (-1, tokens, 3, self.heads, width // self.heads)
         return keras.ops.unstack(keras.ops.reshape(self.project_in(x), heads), axis=2)
-
-    def _attended(self, query, key, value, **masked):
-        attended = keras.ops.dot_product_attention(query, key, value, **masked)
-        _, tokens, heads, size = query.shape
-        return self.project_out(keras.ops.reshape(attended, (-1, tokens, heads * size)))

@@ -19,6 +19,7 @@ from tfp_glow.laws.spline import RationalQuadraticSpline
 from tfp_glow.networks import (
     MADE,
     MLP,
+    CausalTransformer,
     GlowNetwork,
     LipschitzConvNetwork,
     LipschitzMLP,
@@ -107,6 +108,11 @@ def autoregressive(dtype: str, law="affine_exp", **kwargs) -> tgb.MaskedAutoregr
     return tgb.MaskedAutoregressive(network, law=law, dtype=dtype, **kwargs)
 
 
+def tokens(dtype: str) -> tgb.AutoregressiveTokens:
+    network = functools.partial(CausalTransformer, width=4, layers=1, heads=2, seed=0, dtype=dtype)
+    return tgb.AutoregressiveTokens(network, event_shape=(3, 2), condition_shape=(3,), dtype=dtype)
+
+
 def residual(dtype: str, **kwargs) -> tgb.ResidualBlock:
     network = LipschitzMLP(
         3,
@@ -135,6 +141,7 @@ def to_scale(raw) -> tfb.Bijector:
 
 REGISTRY: dict[str, Entry] = {
     "ActNorm": Entry(tgb.ActNorm, lambda d: tgb.ActNorm(3, dtype=d), (3,)),
+    "AutoregressiveTokens": Entry(tgb.AutoregressiveTokens, tokens, (3, 2), features),
     "Chain": Entry(
         tgb.Chain,
         lambda d: tgb.Chain([tgb.ActNorm(4, dtype=d), tfb.Softplus(), coupling_of_four(d)]),
@@ -282,6 +289,7 @@ REGISTRY: dict[str, Entry] = {
         tgb.ResidualBlock, lambda d: residual(d, condition_shape=(3,)), (3,), features
     ),
     "ResidualBlock-image": Entry(tgb.ResidualBlock, image_residual, (2, 2, 1)),
+    "Reverse": Entry(tgb.Reverse, lambda d: tgb.Reverse(2), (3, 2)),
     "ReversibleUnit": Entry(
         tgb.ReversibleUnit,
         lambda d: tgb.ReversibleUnit(factory(d), factory(d), event_shape=4, dtype=d),

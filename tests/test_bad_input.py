@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tfp_glow as tg
-from tests.test_recipes import SMALL, data
+from tests.test_recipes import SMALL, data, event_shape
 from tfp_glow import bijectors as tgb
 from tfp_glow import flows, networks
 
@@ -44,7 +44,7 @@ def attempt(recipe, arguments: dict) -> tuple:
 def test_recipes(case, value):
     name, argument = case
     recipe = flows.RECIPES[name.removesuffix("-images")]
-    shape = (4, 4, 1) if name == "glow" or name.endswith("-images") else 3
+    shape = event_shape(name)
     first = arguments_of(name)[0]
     arguments = {first: shape, "seed": 0, **SMALL[name], argument: value}
     flow, error = attempt(recipe, arguments)

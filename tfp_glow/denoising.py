@@ -49,9 +49,7 @@ class Noised(NoisyData):
 
     def __init__(self, flow: tfd.Distribution, sigma: float = 0.05, *, name: str = "Noised"):
         parameters = dict(locals())
-        super().__init__(
-            flow, dtype=getattr(flow, "dtype", None), parameters=parameters, name=name
-        )
+        super().__init__(flow, dtype=getattr(flow, "dtype", None), parameters=parameters, name=name)
         self._sigma = check_number(sigma, "sigma", above=0)
 
     @property

@@ -20,7 +20,8 @@ tfd = tfp.distributions
 class DistributionModel(ProbabilisticModel):
     """A Keras model that trains a distribution, initialized by the first batch.
 
-    A subclass writes what `ProbabilisticModel` asks for. The noise is that of `Dequantized` and `Noised`.
+    A subclass writes what `ProbabilisticModel` asks for. The noise is that of `Dequantized` and
+    `Noised`.
 
     Args:
       distribution: The distribution.

@@ -201,9 +201,7 @@ class Flow(TransformedDistribution):
     def _parameter_properties(cls, dtype, num_classes=None) -> dict:
         return super()._parameter_properties(dtype, num_classes)
 
-    def _call_sample_n(
-        self, sample_shape, seed, temperature=1.0, condition=None, guidance=None
-    ):
+    def _call_sample_n(self, sample_shape, seed, temperature=1.0, condition=None, guidance=None):
         """Draws from the base, scales by `temperature`, and generates."""
         known = tf.get_static_value(temperature) if tf.is_tensor(temperature) else temperature
         if known is not None:

@@ -32,9 +32,11 @@ class FlowModel(DistributionModel):
     very unlikely would otherwise move it far, and the likelihood falls for a hundred steps.
 
     Args:
-      distribution: A TFP distribution with variables: a `Flow`, `Dequantized`, `Noised`, or any other.
-      seed: Seed of the noise of `Dequantized` and `Noised` in `fit` and `evaluate`, which is saved, so that a
-        model that is loaded goes on with the noise it would have had; a random one when omitted.
+      distribution: A TFP distribution with variables: a `Flow`, `Dequantized`, `Noised`, or any
+        other.
+      seed: Seed of the noise of `Dequantized` and `Noised` in `fit` and `evaluate`, which is saved,
+        so that a model that is loaded goes on with the noise it would have had; a random one
+        when omitted.
       name: Name of the model.
 
     Raises:

@@ -74,6 +74,11 @@ class Settings:
     factor_out: float | None = _argument("Part of the channels that leaves a level.")
     alpha: float | None = _argument("Margin of the logit of iresnet, residual_flow.")
     coefficient: float | None = _argument("Bound of the norms of iresnet, residual_flow.")
+    blocks: int | None = _argument("Transformers of tarflow, residual blocks of realnvp.")
+    layers: int | None = _argument("Layers of each transformer of tarflow.")
+    patch_size: int | None = _argument("Side of a patch of tarflow, revvit.")
+    width: int | None = _argument("Size of a token of tarflow, revvit.")
+    heads: int | None = _argument("Heads of attention of tarflow, revvit.")
     units: list[int] | None = _argument(  # noqa: RUF009
         "Reversible units of a stage of revnet, irevnet; repeat it for each.", OF_CLASSIFIERS
     )
@@ -85,10 +90,7 @@ class Settings:
         "Side of the patches that a stage of irevnet folds; repeat it for each.", OF_CLASSIFIERS
     )
     added_channels: int | None = _argument("Channels of zeros for irevnet.", OF_CLASSIFIERS)
-    patch_size: int | None = _argument("Side of the patches of revvit.", OF_CLASSIFIERS)
     depth: int | None = _argument("Layers of revvit.", OF_CLASSIFIERS)
-    width: int | None = _argument("Size of a token of revvit.", OF_CLASSIFIERS)
-    heads: int | None = _argument("Heads of attention of revvit.", OF_CLASSIFIERS)
     dropout: float | None = _argument("Share of values that revvit drops.", OF_CLASSIFIERS)
     drop_path: float | None = _argument("Share of examples that skip a network.", OF_CLASSIFIERS)
     latents: int | None = _argument("Number of latents.", OF_AUTOENCODERS)

@@ -18,7 +18,6 @@ from tfp_glow.bijectors import (
     Reverse,
     Squeeze,
 )
-from tfp_glow.core.checks import check_number
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flows.ingredients import check_image, condition_size_of, event_size, seeds_from
 from tfp_glow.flows.recipe import recipe
@@ -109,9 +108,8 @@ def tarflow(
       Zhai, Zhang, Nakkiran, Berthelot, Gu, Zheng, Chen, Bautista, Jaitly and Susskind,
       "Normalizing Flows are Capable Generative Models", arXiv:2412.06329.
     """
-    check_image(image_shape, levels=1, halvings=0, argument="image_shape")
+    grid = _grid(image_shape, patch_size)
     conditions, seeds = condition_size_of(condition_size, num_classes), seeds_from(seed)
-    grid = Squeeze(patch_size).inverse_event_shape(image_shape).as_list()
     tokens = [grid[0] * grid[1], grid[2]]
 
     def make_block() -> FlowBijector:
@@ -135,11 +133,22 @@ def tarflow(
             tfb.Reshape(tokens, [event_size(image_shape)]),
         ]
     )
-    check_number(label_dropout, "label_dropout", least=0, below=1)
     if num_classes is not None:
         options = {"label_dropout": label_dropout, "seed": next(seeds)}
         bijector = ClassConditional(bijector, num_classes, **options)
     return Flow(standard_normal(event_size(image_shape), dtype), bijector, name="tarflow")
+
+
+def _grid(image_shape: Sequence[int], patch_size: int) -> list[int]:
+    """Rows and columns of patches, and the values of each."""
+    check_image(image_shape, levels=1, halvings=0, argument="image_shape")
+    height, width, channels = image_shape
+    if height % patch_size or width % patch_size:
+        raise ValueError(
+            f"patch_size must divide the sides of images of {height} x {width}. "
+            f"Received: {patch_size}."
+        )
+    return [height // patch_size, width // patch_size, channels * patch_size**2]
 
 
 def _block(network: Callable, law, tokens: Sequence[int], condition_shape, reach, dtype) -> Chain:

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from tfp_glow.core.checks import check_bool, check_positive_int
+from tfp_glow.core.shapes import with_one_batch_dimension
 from tfp_glow.networks.token_network import TokenNetwork
 
 __all__ = ["SelfAttention"]
@@ -94,15 +95,18 @@ class SelfAttention(TokenNetwork):
         scores = tf.matmul(query, keys, transpose_b=True) * size**-0.5
         scores = tf.where(tf.range(tokens) <= index, scores, scores.dtype.min)
         attended = tf.matmul(tf.nn.softmax(scores), values)
-        return self.project_out(tf.reshape(attended, [-1, 1, self.heads * size])), cache
+        attended = tf.reshape(attended, [-1, self.heads * size])
+        return self.project_out(attended)[:, tf.newaxis], cache
 
     def _apply(self, x):
         _, tokens, width = x.shape
         attended = keras.ops.dot_product_attention(*self._heads(x), is_causal=self.causal)
-        return self.project_out(keras.ops.reshape(attended, (-1, tokens, width)))
+        attended = keras.ops.reshape(attended, (-1, tokens, width))
+        return with_one_batch_dimension(self.project_out, attended, 1)
 
     def _heads(self, x) -> list:
         """Queries, keys and values, each `[batch, tokens, heads, width / heads]`."""
         _, tokens, width = x.shape
+        packed = with_one_batch_dimension(self.project_in, x, 1)
         heads = (-1, tokens, 3, self.heads, width // self.heads)
-        return keras.ops.unstack(keras.ops.reshape(self.project_in(x), heads), axis=2)
+        return keras.ops.unstack(keras.ops.reshape(packed, heads), axis=2)

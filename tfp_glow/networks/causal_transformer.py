@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
-from tfp_glow.core.shapes import split_condition
+from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.networks.attention import SelfAttention
 from tfp_glow.networks.configured import ConfiguredLayer
 from tfp_glow.networks.token_mlp import TokenMLP
@@ -94,12 +94,14 @@ class CausalTransformer(ConfiguredLayer):
     def call(self, inputs):
         x, condition = split_condition(inputs)
         start = keras.ops.zeros_like(x[:, :1, :1]) + self._constant(self.start)
-        before = keras.ops.concatenate([start, self.embed(x[:, :-1])], axis=1)
+        before = keras.ops.concatenate(
+            [start, with_one_batch_dimension(self.embed, x[:, :-1], 1)], axis=1
+        )
         hidden = self._placed(before, self._constant(self.places), condition)
         for attention, mlp in zip(self.attentions, self.mlps, strict=True):
             hidden = hidden + attention(hidden)
             hidden = hidden + mlp(hidden)
-        return self.out(self.normalize(hidden))
+        return with_one_batch_dimension(self.out, self.normalize(hidden), 1)
 
     def empty_cache(self, batch) -> tuple:
         """What `step` remembers of no token; `batch` may be a scalar tensor."""
@@ -125,7 +127,7 @@ class CausalTransformer(ConfiguredLayer):
             new.append(of_layer)
             hidden = hidden + change
             hidden = hidden + mlp(hidden)
-        return self.out(self.normalize(hidden))[:, 0], tuple(new)
+        return self.out(self.normalize(hidden)[:, 0]), tuple(new)
 
     def _placed(self, before, places, condition):
         hidden = before + places

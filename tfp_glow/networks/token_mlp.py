@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.shapes import with_one_batch_dimension
 from tfp_glow.networks.token_network import TokenNetwork
 
 __all__ = ["TokenMLP"]
@@ -56,4 +57,4 @@ class TokenMLP(TokenNetwork):
         self.out = self.dense(width, self.expansion * width, out_seed)
 
     def _apply(self, x):
-        return self.out(self.hidden(x))
+        return with_one_batch_dimension(lambda rows: self.out(self.hidden(rows)), x, 1)

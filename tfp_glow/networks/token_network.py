@@ -15,7 +15,8 @@ class TokenNetwork(ConfiguredLayer):
     """F of y = x + F(x) on tokens: normalized before, and dropped in part behind.
 
     A subclass writes `_apply(x)` on normalized tokens, and builds what that needs in
-    `_build(input_shape)`.
+    `_build(input_shape)`. Dense layers are called on rows, `with_one_batch_dimension`: XLA cannot
+    compile their gradient on tokens in a loop when the batch is dynamic.
 
     Args:
       dropout: Share of the output's values that training drops.

@@ -110,7 +110,8 @@ def autoregressive(dtype: str, law="affine_exp", **kwargs) -> tgb.MaskedAutoregr
 
 def tokens(dtype: str) -> tgb.AutoregressiveTokens:
     network = functools.partial(CausalTransformer, width=4, layers=1, heads=2, seed=0, dtype=dtype)
-    return tgb.AutoregressiveTokens(network, event_shape=(3, 2), condition_shape=(3,), dtype=dtype)
+    shapes = {"event_shape": (3, 2), "condition_shape": (3,)}
+    return tgb.AutoregressiveTokens(network, law="affine_softsign", dtype=dtype, **shapes)
 
 
 def residual(dtype: str, **kwargs) -> tgb.ResidualBlock:

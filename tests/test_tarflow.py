@@ -33,7 +33,7 @@ def flow() -> tg.Flow:
 
 
 def tokens(dtype: str = "float64") -> tgb.AutoregressiveTokens:
-    network = functools.partial(CausalTransformer, width=8, heads=2, seed=0, dtype=dtype)
+    network = functools.partial(CausalTransformer, width=6, heads=2, seed=0, dtype=dtype)
     block = tgb.AutoregressiveTokens(
         network, event_shape=(5, 2), condition_shape=(3,), reach=2.0, dtype=dtype
     )

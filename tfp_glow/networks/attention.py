@@ -92,7 +92,7 @@ class SelfAttention(TokenNetwork):
             tf.tensor_scatter_nd_update(old, places, added[:, 0])
             for old, added in zip(cache, new, strict=True)
         )
-        scores = tf.matmul(query, keys, transpose_b=True) * size**-0.5
+        scores = tf.matmul(query, keys, transpose_b=True)
         scores = tf.where(tf.range(tokens) <= index, scores, scores.dtype.min)
         attended = tf.matmul(tf.nn.softmax(scores), values)
         attended = tf.reshape(attended, [-1, self.heads * size])
@@ -100,13 +100,16 @@ class SelfAttention(TokenNetwork):
 
     def _apply(self, x):
         _, tokens, width = x.shape
-        attended = keras.ops.dot_product_attention(*self._heads(x), is_causal=self.causal)
+        heads = self._heads(x)
+        attended = keras.ops.dot_product_attention(*heads, scale=1.0, is_causal=self.causal)
         attended = keras.ops.reshape(attended, (-1, tokens, width))
         return with_one_batch_dimension(self.project_out, attended, 1)
 
     def _heads(self, x) -> list:
-        """Queries, keys and values, each `[batch, tokens, heads, width / heads]`."""
+        """Queries, scaled, keys and values, each `[batch, tokens, heads, width / heads]`."""
         _, tokens, width = x.shape
         packed = with_one_batch_dimension(self.project_in, x, 1)
         heads = (-1, tokens, 3, self.heads, width // self.heads)
-        return keras.ops.unstack(keras.ops.reshape(packed, heads), axis=2)
+        query, key, value = keras.ops.unstack(keras.ops.reshape(packed, heads), axis=2)
+        # Here, since Keras would round a scale to float32.
+        return [query * (width // self.heads) ** -0.5, key, value]

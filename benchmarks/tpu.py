@@ -1,6 +1,7 @@
 """The whole training step compiled by the TPU compiler for a v5e; needs no TPU.
 
     python -m benchmarks.tpu --steps 4 32 --width 128
+    python -m benchmarks.tpu --flow tarflow --steps 4 8 --width 128
 
 TensorFlow exports the program in one process and JAX's libtpu compiles it in another.
 """
@@ -15,7 +16,11 @@ import tempfile
 from benchmarks.common import Worker, report, serve, worker_option
 from benchmarks.compilers import compile_for, to_stablehlo
 
-KEYS = ("gradient", "steps", "width", "batch", "networks")
+KEYS = ("flow", "gradient", "steps", "width", "batch", "networks")
+
+
+# How each flow saves memory, and what its gradient is called then.
+SAVING = {"glow": ("reversible", "reversible"), "tarflow": ("memory_saving", "recomputed")}
 
 
 def main() -> None:
@@ -24,12 +29,14 @@ def main() -> None:
     if options.worker:
         _work(**options.worker)
         return
-    for steps, reversible in itertools.product(options.steps, (False, True)):
+    for steps, saving in itertools.product(options.steps, (False, True)):
         sizes = {"steps": steps, "width": options.width, "batch": options.batch}
-        model = {**sizes, "networks": options.networks, "reversible": reversible}
-        compiled = export_and_compile("tpu", model, jax_python=options.jax_python)
-        configuration = {"gradient": "reversible" if reversible else "stored", **model}
-        del configuration["reversible"]
+        model = {"flow": options.flow, **sizes, "networks": options.networks}
+        argument, gradient = SAVING[options.flow]
+        compiled = export_and_compile(
+            "tpu", {**model, argument: saving}, jax_python=options.jax_python
+        )
+        configuration = {"gradient": gradient if saving else "stored", **model}
         report("tpu", [{**configuration, **compiled}], keys=KEYS)
 
 
@@ -54,15 +61,16 @@ def _work(*, path: str, target: str, model: dict | None = None) -> None:
     )
 
 
-def _exported(target: str, *, batch: int, networks: str, **options) -> bytes:
-    from benchmarks.training import export, glow
+def _exported(target: str, *, batch: int, networks: str, flow: str = "glow", **options) -> bytes:
+    from benchmarks.training import FLOWS, export
 
-    flow = glow(network_dtype=networks, **options)
+    flow = FLOWS[flow](network_dtype=networks, **options)
     return export(flow, batch=batch, backend="cpu_xla" if target == "cpu" else "accelerator").hlo
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--flow", choices=tuple(SAVING), default="glow")
     parser.add_argument("--steps", type=int, nargs="+", default=[4, 32])
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--batch", type=int, default=32)

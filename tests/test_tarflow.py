@@ -89,13 +89,12 @@ def test_density_of_a_sample_is_its_own_compiled_or_not(flow):
         with tf.GradientTape() as tape:
             z, log_prob = flow.encode_and_log_prob(x, classes)
         gradients = tape.gradient(log_prob, flow.trainable_variables)
-        return z, log_prob, flow.decode(tf.identity(z), classes), gradients
+        return z, log_prob, gradients
 
-    z_again, log_prob, x_again, gradients = run(tf.identity(x), CLASSES)
+    z_again, log_prob, gradients = run(tf.identity(x), CLASSES)
     np.testing.assert_allclose(flow.log_prob(tf.identity(x), condition=CLASSES), own, rtol=1e-9)
     np.testing.assert_allclose(log_prob, own, rtol=1e-9)
     np.testing.assert_allclose(z_again, z, atol=1e-9)
-    np.testing.assert_allclose(x_again, x, atol=1e-9)
     assert all(np.abs(gradient).max() > 0 for gradient in gradients)
 
     def encode(x):
@@ -209,22 +208,16 @@ def test_denoising_is_the_posterior_mean_of_a_gaussian():
 
 
 @pytest.mark.slow
-def test_noised_images_train_resume_and_are_exported(tmp_path):
+def test_noised_images_train_and_are_described():
     flow = build("float32", blocks=1, layers=1)
     model = tg.FlowModel(tg.Noised(flow, sigma=0.1), seed=1)
     model.compile(keras.optimizers.Adam(1e-2, global_clipnorm=1.0))
     x, y = 0.3 * normal((64, *SHAPE), "float32"), np.arange(64) % 3
     history = model.fit(x, y, epochs=3, verbose=0).history
     assert history["nats"][-1] < history["nats"][0]
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    tg.export_saved_model(model.distribution, tmp_path / "saved")
-    sample = tf.saved_model.load(str(tmp_path / "saved")).signatures["sample"]
-    drawn = sample(
-        num_samples=tf.constant(3),
-        temperature=tf.constant(0.7),
-        seed=tf.constant(1),
-        condition=CLASSES,
-    )["x"]
-    expected = loaded.distribution.sample(3, temperature=0.7, seed=[1, 0], condition=CLASSES)
-    np.testing.assert_allclose(drawn, expected, atol=1e-4)
+    again = tg.FlowModel.from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    assert again.distribution.sigma == 0.1
+    kwargs = {"seed": [1, 2], "condition": CLASSES, "temperature": 0.7}
+    drawn, expected = (m.distribution.sample(3, **kwargs) for m in (again, model))
+    np.testing.assert_allclose(drawn, expected, atol=1e-6)

@@ -92,9 +92,11 @@ class SelfAttention(TokenNetwork):
             tf.tensor_scatter_nd_update(old, places, added[:, 0])
             for old, added in zip(cache, new, strict=True)
         )
-        scores = tf.matmul(query, keys, transpose_b=True)
+        # The softmax in float32 at least, as Keras' attention has it.
+        exact = keras.backend.result_type(query.dtype, "float32")
+        scores = tf.cast(tf.matmul(query, keys, transpose_b=True), exact)
         scores = tf.where(tf.range(tokens) <= index, scores, scores.dtype.min)
-        attended = tf.matmul(tf.nn.softmax(scores), values)
+        attended = tf.matmul(tf.cast(tf.nn.softmax(scores), values.dtype), values)
         attended = tf.reshape(attended, [-1, self.heads * size])
         return self.project_out(attended)[:, tf.newaxis], cache
 

@@ -248,6 +248,10 @@ REGISTRY: dict[str, Entry] = {
     "MultiScale-classes": Entry(
         tgb.MultiScale, lambda d: multiscale(d, num_classes=3), (4, 4, 1), classes
     ),
+    "Permutation": Entry(tgb.Permutation, lambda d: tgb.Permutation([2, 0, 1, 3], dtype=d), (4,)),
+    "Permutation-tokens": Entry(
+        tgb.Permutation, lambda d: tgb.Permutation([2, 0, 1], event_ndims=2, dtype=d), (3, 2)
+    ),
     "Planar": Entry(tgb.Planar, lambda d: tgb.Planar(3, seed=0, dtype=d), (3,)),
     "Planar-condition": Entry(
         tgb.Planar, lambda d: tgb.Planar(3, seed=0, dtype=d, **amortized(d)), (3,), features

@@ -17,6 +17,7 @@ from tfp_glow.core.conditions import condition_of_samples
 from tfp_glow.core.modes import draw
 from tfp_glow.core.passes import INVERSE, condition_kwargs
 from tfp_glow.core.seeds import stateless_seed
+from tfp_glow.core.tracing import as_written
 
 __all__ = ["Flow", "standard_normal"]
 
@@ -129,14 +130,17 @@ class Flow(TransformedDistribution):
         """
         return self._one_pass.initialize(self._checked_event(x), condition, force=force)
 
+    @as_written
     def encode(self, x, condition=None):
         """The latents of data: z = bijector.inverse(x)."""
         return self._one_pass.inverse(self._checked_event(x), **condition_kwargs(condition))
 
+    @as_written
     def decode(self, z, condition=None):
         """The data of latents: x = bijector.forward(z)."""
         return self._one_pass.forward(z, **condition_kwargs(condition))
 
+    @as_written
     def encode_and_log_prob(self, x, condition=None):
         """Latents and density of one pass.
 
@@ -209,6 +213,7 @@ class Flow(TransformedDistribution):
             z *= tf.cast(tf.convert_to_tensor(temperature, dtype_hint=z.dtype), z.dtype)
         return self._one_pass.forward(z, **condition_kwargs(condition))
 
+    @as_written
     def sample(self, sample_shape=(), seed=None, name: str = "sample", **kwargs):
         """Draws samples `[*sample_shape, *event]`.
 

@@ -15,6 +15,7 @@ from tfp_glow.bijectors.invertible_conv import Invertible1x1Conv
 from tfp_glow.bijectors.logit import Logit
 from tfp_glow.bijectors.masked_autoregressive import MaskedAutoregressive
 from tfp_glow.bijectors.multiscale import MultiScale
+from tfp_glow.bijectors.permutation import Permutation
 from tfp_glow.bijectors.planar import Planar
 from tfp_glow.bijectors.radial import Radial
 from tfp_glow.bijectors.recompute import Recompute
@@ -42,6 +43,7 @@ __all__ = [
     "Logit",
     "MaskedAutoregressive",
     "MultiScale",
+    "Permutation",
     "Planar",
     "Radial",
     "Recompute",

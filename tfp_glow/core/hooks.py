@@ -11,6 +11,7 @@ from tfp_glow.core.guard import guarded
 from tfp_glow.core.holder import Holder
 from tfp_glow.core.memory import Memory, current_moment
 from tfp_glow.core.passes import FORWARD, INVERSE, OnePass, Pass
+from tfp_glow.core.tracing import as_written
 
 __all__ = ["Hooks"]
 
@@ -46,10 +47,12 @@ class Hooks(Holder, OnePass):
         known = (part.num_classes for part in self._holders())
         return next((number for number in known if number is not None), None)
 
+    @as_written
     def forward_and_log_det(self, z, condition=None, *, event_ndims: int | None = None):
         """Returns `(x, log|det dx/dz|)` of one pass."""
         return self._public_pass(FORWARD, z, condition, event_ndims)
 
+    @as_written
     def inverse_and_log_det(self, x, condition=None, *, event_ndims: int | None = None):
         """Returns `(z, log|det dz/dx|)` of one pass."""
         return self._public_pass(INVERSE, x, condition, event_ndims)

@@ -116,6 +116,12 @@ def iaf(seed: int) -> tuple:
     return flows.gaussian_base(flow, seed=seed), None
 
 
+def iaf_16(seed: int) -> tuple:
+    """16 inverse autoregressive layers of 320 units."""
+    flow = flows.iaf(LATENTS, steps=16, hidden_units=(320,), seed=seed, **OPTIONS)
+    return flows.gaussian_base(flow, seed=seed), None
+
+
 def sylvester(seed: int) -> tuple:
     """4 Sylvester transformations in 8 orthogonal directions."""
     flow = flows.sylvester(LATENTS, steps=4, directions=8, hidden_units=(), seed=seed, **OPTIONS)
@@ -129,7 +135,8 @@ def realnvp_prior(seed: int) -> tuple:
 
 
 MODELS = {
-    function.__name__: function for function in (gaussian, planar, iaf, sylvester, realnvp_prior)
+    function.__name__: function
+    for function in (gaussian, planar, iaf, iaf_16, sylvester, realnvp_prior)
 }
 
 

@@ -256,6 +256,10 @@ REGISTRY: dict[str, Entry] = {
     "MultiScale-classes": Entry(
         tgb.MultiScale, lambda d: multiscale(d, num_classes=3), (4, 4, 1), classes
     ),
+    "Permutation": Entry(tgb.Permutation, lambda d: tgb.Permutation([2, 0, 1, 3], dtype=d), (4,)),
+    "Permutation-tokens": Entry(
+        tgb.Permutation, lambda d: tgb.Permutation([2, 0, 1], event_ndims=2, dtype=d), (3, 2)
+    ),
     "Planar": Entry(tgb.Planar, lambda d: tgb.Planar(3, seed=0, dtype=d), (3,)),
     "Planar-condition": Entry(
         tgb.Planar, lambda d: tgb.Planar(3, seed=0, dtype=d, **amortized(d)), (3,), features
@@ -290,7 +294,6 @@ REGISTRY: dict[str, Entry] = {
         tgb.ResidualBlock, lambda d: residual(d, condition_shape=(3,)), (3,), features
     ),
     "ResidualBlock-image": Entry(tgb.ResidualBlock, image_residual, (2, 2, 1)),
-    "Reverse": Entry(tgb.Reverse, lambda d: tgb.Reverse(2), (3, 2)),
     "ReversibleUnit": Entry(
         tgb.ReversibleUnit,
         lambda d: tgb.ReversibleUnit(factory(d), factory(d), event_shape=4, dtype=d),

@@ -9,6 +9,7 @@ import tfp_glow as tg
 from tests.helpers import normal, randomize
 from tfp_glow import flows
 
+TRANSFORMER = {"width": 8, "layers": 1, "heads": 2}
 SMALL = {
     "coupling_spline": {"steps": 2, "hidden_units": (8,), "bins": 4},
     "ffjord": {"hidden_units": (8,)},
@@ -16,6 +17,7 @@ SMALL = {
     "glow": {"levels": 1, "steps": 2, "hidden_channels": 4},
     "iaf": {"steps": 2, "hidden_units": (8,)},
     "iresnet": {"steps": 2, "hidden_units": (8,)},
+    "jet": {"patch_size": 2, "blocks": 2, "channel_couplings": 1, **TRANSFORMER},
     "linear": {},
     "maf": {"steps": 2, "hidden_units": (8,), "order": "random"},
     "nice": {"hidden_units": (8,), "base": "logistic"},
@@ -43,7 +45,7 @@ IMAGE = (4, 4, 1)
 
 
 def event_shape(name: str):
-    return IMAGE if name in ("glow", "tarflow") or name.endswith("-images") else 3
+    return IMAGE if name in ("glow", "jet", "tarflow") or name.endswith("-images") else 3
 
 
 def build(name: str, **kwargs) -> tg.Flow:

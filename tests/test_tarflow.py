@@ -14,7 +14,7 @@ from tfp_glow import bijectors as tgb
 from tfp_glow import flows
 from tfp_glow.core.label_dropout import LabelDropout
 from tfp_glow.core.modes import guided
-from tfp_glow.networks import CausalTransformer
+from tfp_glow.networks import MLP, CausalTransformer
 
 tfd = tfp.distributions
 SHAPE, CLASSES = (4, 6, 1), tf.constant([0, 1, 2])
@@ -154,6 +154,14 @@ def test_guidance_mixes_the_parameters_of_every_token(flow):
     assert np.abs(draw(guidance=1.0, temperature=0.5) - draw(guidance=1.0)).max() > 1e-2
 
 
+def test_a_null_class_alone_gives_no_guidance():
+    coupling = tgb.Coupling(MLP(4, inputs=(2,), condition_size=3, seed=0), condition_shape=(3,))
+    classes = tgb.ClassConditional(coupling, 3, label_dropout=0.1)
+    assert classes.class_ids == range(-1, 3)
+    with pytest.raises(ValueError, match="guidance needs a flow of autoregressive tokens"):
+        tg.Flow(tg.standard_normal(4), classes).sample(condition=0, guidance=1.0)
+
+
 @pytest.mark.parametrize(
     ("kwargs", "guidance", "message"),
     [
@@ -170,7 +178,7 @@ def test_guidance_where_there_is_none(kwargs, guidance, message):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"patch_size": 3}, "patch_size must divide the sides of images of 4 x 6"),
+        ({"patch_size": 3}, "patch_size must divide the sides of image_shape"),
         ({"heads": 3}, "heads must divide the width 8"),
         ({"label_dropout": 1.0}, "label_dropout"),
         ({"num_classes": 3, "condition_size": 2}, "exclude each other"),

@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 from tfp_glow.core.checks import check_number
 from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.core.seeds import stateless_seed
+from tfp_glow.core.tracing import as_written
 from tfp_glow.noisy_data import NoisyData
 
 __all__ = ["Noised", "denoise"]
@@ -61,6 +62,7 @@ class Noised(NoisyData):
         """Initializes the flow from a batch with noise; see `Flow.initialize`."""
         return self._flow.initialize(self.with_noise(x), condition, force=force)
 
+    @as_written
     def with_noise(self, x, seed=None):
         """x + sigma * e with e standard normal."""
         x = tf.convert_to_tensor(x, dtype_hint=self.dtype)
@@ -80,6 +82,7 @@ class Noised(NoisyData):
         return {"flow": tfp.util.ParameterProperties(event_ndims=None)}
 
 
+@as_written
 def denoise(flow: tfd.Distribution, x, *, sigma: float, condition=None) -> tf.Tensor:
     """The mean of clean data given noisy ones, by Tweedie's formula.
 

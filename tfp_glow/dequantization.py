@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 from tfp_glow.core.checks import check_positive_int
 from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.core.seeds import stateless_seed
+from tfp_glow.core.tracing import as_written
 from tfp_glow.noisy_data import NoisyData
 
 __all__ = ["Dequantized"]
@@ -62,6 +63,7 @@ class Dequantized(NoisyData):
         """Initializes the flow from a batch of integers; see `Flow.initialize`."""
         return self._flow.initialize(self.dequantize(x), condition, force=force)
 
+    @as_written
     def dequantize(self, x, seed=None):
         """y = (x + u) / num_bins - 0.5 with u uniform in [0, 1)."""
         x = self._checked_integers(x)
@@ -78,12 +80,14 @@ class Dequantized(NoisyData):
         bins = tf.floor((y + 0.5) * self._num_bins)
         return tf.cast(tf.clip_by_value(bins, 0, self._num_bins - 1), tf.int32)
 
+    @as_written
     def encode_and_log_prob(self, x, condition=None, *, seed=None):
         """The flow's latents of y and the bound on log p(x), in nats, of one pass of a `Flow`."""
         y = self.dequantize(x, seed)
         z, log_prob = self._flow.encode_and_log_prob(y, condition)
         return z, log_prob - self._log_bins
 
+    @as_written
     def bits_per_dim(self, x, condition=None, *, seed=None):
         """-log_prob / (D log 2), one number an example."""
         kwargs = condition_kwargs(condition)

@@ -18,6 +18,7 @@ from tfp_glow.core.conditions import condition_of_samples
 from tfp_glow.core.modes import draw, guided
 from tfp_glow.core.passes import INVERSE, condition_kwargs
 from tfp_glow.core.seeds import stateless_seed
+from tfp_glow.core.tracing import as_written
 
 __all__ = ["Flow", "standard_normal"]
 
@@ -135,14 +136,17 @@ class Flow(TransformedDistribution):
         """
         return self._one_pass.initialize(self._checked_event(x), condition, force=force)
 
+    @as_written
     def encode(self, x, condition=None):
         """The latents of data: z = bijector.inverse(x)."""
         return self._one_pass.inverse(self._checked_event(x), **condition_kwargs(condition))
 
+    @as_written
     def decode(self, z, condition=None):
         """The data of latents: x = bijector.forward(z)."""
         return self._one_pass.forward(z, **condition_kwargs(condition))
 
+    @as_written
     def encode_and_log_prob(self, x, condition=None):
         """Latents and density of one pass.
 
@@ -220,13 +224,14 @@ class Flow(TransformedDistribution):
         """The mode of guidance by a weight, none for None."""
         if weight is None:
             return contextlib.nullcontext()
-        if not self._one_pass.has_null_class:
+        if not (self._one_pass.has_null_class and self._one_pass.takes_guidance):
             raise ValueError(
-                "guidance needs a flow with a null class, as flows.tarflow(num_classes=, "
+                "guidance needs a flow of autoregressive tokens with a null class, as flows.tarflow(num_classes=, "
                 f"label_dropout=) has. Received: guidance={weight} for {self.name}."
             )
         return guided(weight if tf.is_tensor(weight) else check_number(weight, "guidance", least=0))
 
+    @as_written
     def sample(self, sample_shape=(), seed=None, name: str = "sample", **kwargs):
         """Draws samples `[*sample_shape, *event]`.
 

@@ -74,11 +74,11 @@ class Settings:
     factor_out: float | None = _argument("Part of the channels that leaves a level.")
     alpha: float | None = _argument("Margin of the logit of iresnet, residual_flow.")
     coefficient: float | None = _argument("Bound of the norms of iresnet, residual_flow.")
-    blocks: int | None = _argument("Transformers of tarflow, residual blocks of realnvp.")
-    layers: int | None = _argument("Layers of each transformer of tarflow.")
-    patch_size: int | None = _argument("Side of a patch of tarflow, revvit.")
-    width: int | None = _argument("Size of a token of tarflow, revvit.")
-    heads: int | None = _argument("Heads of attention of tarflow, revvit.")
+    blocks: int | None = _argument("Blocks of jet, tarflow, and of realnvp's residual networks.")
+    layers: int | None = _argument("Layers of each transformer of jet, tarflow.")
+    patch_size: int | None = _argument("Side of a patch of jet, tarflow, revvit.")
+    width: int | None = _argument("Size of a token of jet, tarflow, revvit.")
+    heads: int | None = _argument("Heads of attention of jet, tarflow, revvit.")
     units: list[int] | None = _argument(  # noqa: RUF009
         "Reversible units of a stage of revnet, irevnet; repeat it for each.", OF_CLASSIFIERS
     )

@@ -16,12 +16,12 @@ from tfp_glow.bijectors.invertible_conv import Invertible1x1Conv
 from tfp_glow.bijectors.logit import Logit
 from tfp_glow.bijectors.masked_autoregressive import MaskedAutoregressive
 from tfp_glow.bijectors.multiscale import MultiScale
+from tfp_glow.bijectors.permutation import Permutation
 from tfp_glow.bijectors.planar import Planar
 from tfp_glow.bijectors.radial import Radial
 from tfp_glow.bijectors.recompute import Recompute
 from tfp_glow.bijectors.repeat import Repeat
 from tfp_glow.bijectors.residual_block import ResidualBlock
-from tfp_glow.bijectors.reverse import Reverse
 from tfp_glow.bijectors.reversible_unit import ReversibleUnit
 from tfp_glow.bijectors.squeeze import Squeeze
 from tfp_glow.bijectors.sylvester import Sylvester
@@ -45,12 +45,12 @@ __all__ = [
     "Logit",
     "MaskedAutoregressive",
     "MultiScale",
+    "Permutation",
     "Planar",
     "Radial",
     "Recompute",
     "Repeat",
     "ResidualBlock",
-    "Reverse",
     "ReversibleUnit",
     "Squeeze",
     "Sylvester",

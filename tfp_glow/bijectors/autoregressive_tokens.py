@@ -85,6 +85,10 @@ class AutoregressiveTokens(FlowBijector):
         self._law, self._reach = law, check_reach(reach)
         hold_network(self, network)
 
+    @property
+    def takes_guidance(self) -> bool:
+        return self.condition_shape is not None
+
     def _inverse_and_log_det(self, x, condition=None):
         seen = within_reach(x, self._reach)
         network = as_guided(self._network, condition)

@@ -11,6 +11,7 @@ from tfp_glow.core.guard import guarded
 from tfp_glow.core.holder import Holder
 from tfp_glow.core.memory import Memory, current_moment
 from tfp_glow.core.passes import FORWARD, INVERSE, OnePass, Pass
+from tfp_glow.core.tracing import as_written
 
 __all__ = ["Hooks"]
 
@@ -52,16 +53,24 @@ class Hooks(Holder, OnePass):
         return any(part.has_null_class for part in self._holders())
 
     @property
+    def takes_guidance(self) -> bool:
+        """Whether all parts that take a condition can be guided; see `core/guidance.py`."""
+        parts = [part for part in self._holders() if part.condition_shape is not None]
+        return bool(parts) and all(part.takes_guidance for part in parts)
+
+    @property
     def class_ids(self) -> range | None:
         """The ids that a condition of class ids may hold, None where there is none."""
         if self.num_classes is None:
             return None
         return range(-1 if self.has_null_class else 0, self.num_classes)
 
+    @as_written
     def forward_and_log_det(self, z, condition=None, *, event_ndims: int | None = None):
         """Returns `(x, log|det dx/dz|)` of one pass."""
         return self._public_pass(FORWARD, z, condition, event_ndims)
 
+    @as_written
     def inverse_and_log_det(self, x, condition=None, *, event_ndims: int | None = None):
         """Returns `(z, log|det dz/dx|)` of one pass."""
         return self._public_pass(INVERSE, x, condition, event_ndims)

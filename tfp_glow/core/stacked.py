@@ -82,6 +82,10 @@ class StackedBijector(FlowBijector):
         return self._stack.template.has_null_class
 
     @property
+    def takes_guidance(self) -> bool:
+        return self._stack.template.takes_guidance
+
+    @property
     def log_det_is_estimate(self) -> bool:
         return self._stack.template.log_det_is_estimate
 

@@ -8,6 +8,7 @@ from tfp_glow.flows.gaussian import gaussian, gaussian_base
 from tfp_glow.flows.glow import glow
 from tfp_glow.flows.iaf import iaf
 from tfp_glow.flows.iresnet import iresnet
+from tfp_glow.flows.jet import jet
 from tfp_glow.flows.linear import linear
 from tfp_glow.flows.maf import maf
 from tfp_glow.flows.nice import nice
@@ -31,6 +32,7 @@ __all__ = [
     "glow",
     "iaf",
     "iresnet",
+    "jet",
     "linear",
     "maf",
     "nice",

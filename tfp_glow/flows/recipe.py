@@ -23,7 +23,7 @@ __all__ = ["RECIPES", "recipe"]
 RECIPES: dict[str, Callable[..., Flow]] = {}
 
 _SIZES = (
-    *("bins", "blocks", "couplings", "exact_terms"),
+    *("bins", "blocks", "channel_couplings", "couplings", "exact_terms"),
     *("heads", "hidden_channels", "layers", "levels", "patch_size", "steps", "terms", "width"),
 )
 _SWITCHES = ("exact", "memory_saving", "residual", "reversible", "unroll")

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+import numpy as np
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import (
@@ -13,13 +14,13 @@ from tfp_glow.bijectors import (
     Chain,
     ClassConditional,
     FlowBijector,
+    Permutation,
     Recompute,
     Repeat,
-    Reverse,
     Squeeze,
 )
 from tfp_glow.flow import Flow, standard_normal
-from tfp_glow.flows.ingredients import check_image, condition_size_of, event_size, seeds_from
+from tfp_glow.flows.ingredients import condition_size_of, event_size, patch_grid, seeds_from
 from tfp_glow.flows.recipe import recipe
 from tfp_glow.laws import AffineSoftsign, Law
 from tfp_glow.networks import CausalTransformer
@@ -108,9 +109,9 @@ def tarflow(
       Zhai, Zhang, Nakkiran, Berthelot, Gu, Zheng, Chen, Bautista, Jaitly and Susskind,
       "Normalizing Flows are Capable Generative Models", arXiv:2412.06329.
     """
-    grid = _grid(image_shape, patch_size)
+    rows, columns, channels = patch_grid(image_shape, patch_size)
+    tokens = [rows * columns, channels]
     conditions, seeds = condition_size_of(condition_size, num_classes), seeds_from(seed)
-    tokens = [grid[0] * grid[1], grid[2]]
 
     def make_block() -> FlowBijector:
         network = functools.partial(
@@ -128,7 +129,7 @@ def tarflow(
     bijector = Chain(
         [
             Squeeze(patch_size),
-            tfb.Reshape(grid, tokens),
+            tfb.Reshape([rows, columns, channels], tokens),
             Repeat(make_block, blocks),
             tfb.Reshape(tokens, [event_size(image_shape)]),
         ]
@@ -137,18 +138,6 @@ def tarflow(
         options = {"label_dropout": label_dropout, "seed": next(seeds)}
         bijector = ClassConditional(bijector, num_classes, **options)
     return Flow(standard_normal(event_size(image_shape), dtype), bijector, name="tarflow")
-
-
-def _grid(image_shape: Sequence[int], patch_size: int) -> list[int]:
-    """Rows and columns of patches, and the values of each."""
-    check_image(image_shape, levels=1, halvings=0, argument="image_shape")
-    height, width, channels = image_shape
-    if height % patch_size or width % patch_size:
-        raise ValueError(
-            f"patch_size must divide the sides of images of {height} x {width}. "
-            f"Received: {patch_size}."
-        )
-    return [height // patch_size, width // patch_size, channels * patch_size**2]
 
 
 def _block(network: Callable, law, tokens: Sequence[int], condition_shape, reach, dtype) -> Chain:
@@ -161,4 +150,5 @@ def _block(network: Callable, law, tokens: Sequence[int], condition_shape, reach
         reach=reach,
         dtype=dtype,
     )
-    return Chain([autoregressive, Reverse(event_ndims=2)])
+    backwards = Permutation(np.arange(tokens[0])[::-1], event_ndims=2, dtype=dtype)
+    return Chain([autoregressive, backwards])

@@ -78,16 +78,23 @@ class _Affine:
 
 @dataclass(frozen=True)
 class AffineSigmoid(_Affine):
-    """z = (x + shift) * scale with scale = floor + (1 - floor) * sigmoid(s + 2).
+    """z = (x + shift) * scale with scale = floor + (top - floor) * sigmoid(s + offset).
 
     The floor keeps the generated x = z / scale - shift within 1 / floor of the latent, where
-    a bare sigmoid reaches 0.
+    a bare sigmoid reaches 0. Jet has `top=2` and `offset=0`, whose scale starts at 1.
     """
 
     floor: float = 1e-2
+    top: float = 1.0
+    offset: float = 2.0
+
+    def __post_init__(self):
+        check_number(self.floor, "floor", above=0)
+        check_number(self.top, "top", above=self.floor)
+        check_number(self.offset, "offset")
 
     def _log_scale(self, s):
-        return tf.math.log(self.floor + (1.0 - self.floor) * tf.sigmoid(s + 2.0))
+        return tf.math.log(self.floor + (self.top - self.floor) * tf.sigmoid(s + self.offset))
 
 
 @dataclass(frozen=True)

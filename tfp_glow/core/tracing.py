@@ -1,0 +1,14 @@
+"""How methods are traced.
+
+`tf.function` rewrites all Python that it reaches, so that `if` and `for` may ask tensors. Nothing
+here does, and the rewriting takes as long as the tracing itself. A method that is marked with
+`as_written` is left as it is, and so is what it calls.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+__all__ = ["as_written"]
+
+as_written = tf.autograph.experimental.do_not_convert

@@ -226,8 +226,9 @@ class Flow(TransformedDistribution):
             return contextlib.nullcontext()
         if not (self._one_pass.has_null_class and self._one_pass.takes_guidance):
             raise ValueError(
-                "guidance needs a flow of autoregressive tokens with a null class, as flows.tarflow(num_classes=, "
-                f"label_dropout=) has. Received: guidance={weight} for {self.name}."
+                "guidance needs a flow of autoregressive tokens with a null class, as "
+                "flows.tarflow(num_classes=, label_dropout=) has. "
+                f"Received: guidance={weight} for {self.name}."
             )
         return guided(weight if tf.is_tensor(weight) else check_number(weight, "guidance", least=0))
 

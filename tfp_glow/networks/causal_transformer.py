@@ -88,7 +88,8 @@ class CausalTransformer(ConfiguredLayer):
             self.mlps.append(self._built(mlp, width))
         normalize = keras.layers.LayerNormalization(epsilon=1e-6, dtype=self.dtype_policy)
         self.normalize = self._built(normalize, width)
-        self.out = self._dense(outputs, width, next(seeds))
+        # Small, so that a law starts near the identity, and not zero, so that all layers learn.
+        self.out = self._dense(outputs, width, next(seeds), scale=0.01)
         self.built = True
 
     def call(self, inputs):
@@ -142,10 +143,14 @@ class CausalTransformer(ConfiguredLayer):
         initializer = keras.initializers.RandomNormal(stddev=0.02, seed=seed)
         return self.add_weight(shape, initializer, name=name)
 
-    def _dense(self, units: int, inputs: int, seed: int, **options) -> keras.layers.Dense:
-        initializer = keras.initializers.GlorotUniform(seed)
-        options = {"kernel_initializer": initializer, "dtype": self.dtype_policy, **options}
-        return self._built(keras.layers.Dense(units, **options), inputs)
+    def _dense(
+        self, units: int, inputs: int, seed: int, *, scale: float = 1.0, use_bias: bool = True
+    ) -> keras.layers.Dense:
+        initializer = keras.initializers.VarianceScaling(scale, "fan_avg", "uniform", seed)
+        layer = keras.layers.Dense(
+            units, use_bias=use_bias, kernel_initializer=initializer, dtype=self.dtype_policy
+        )
+        return self._built(layer, inputs)
 
     def _built(self, layer: keras.layers.Layer, inputs: int) -> keras.layers.Layer:
         layer.build((None, self.tokens, inputs))

@@ -120,6 +120,11 @@ class Flow(TransformedDistribution):
         return self._one_pass.class_ids
 
     @property
+    def takes_guidance(self) -> bool:
+        """Whether `sample` takes `guidance`: the flow has a null class, and bijectors that mix."""
+        return self._one_pass.has_null_class and self._one_pass.takes_guidance
+
+    @property
     def log_det_is_estimate(self) -> bool:
         """Whether `log_prob` depends on noise; see `log_prob_moments`."""
         return self._one_pass.log_det_is_estimate
@@ -224,7 +229,7 @@ class Flow(TransformedDistribution):
         """The mode of guidance by a weight, none for None."""
         if weight is None:
             return contextlib.nullcontext()
-        if not (self._one_pass.has_null_class and self._one_pass.takes_guidance):
+        if not self.takes_guidance:
             raise ValueError(
                 "guidance needs a flow of autoregressive tokens with a null class, as "
                 "flows.tarflow(num_classes=, label_dropout=) has. "

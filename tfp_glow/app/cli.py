@@ -158,6 +158,9 @@ def sample(
         int | None,
         typer.Option("--class", help="Class of the images; each in turn when omitted."),
     ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0.0, help="Weight of guidance by the class, of tarflow.")
+    ] = None,
     seed: Seed = 0,
     output: Annotated[
         pathlib.Path, typer.Option(help="A picture, or a .npz file of integers.")
@@ -166,9 +169,10 @@ def sample(
     """Draw new images."""
     distribution = load_model(run, "density")[0].distribution
     condition = classes_for(distribution, num, class_id)
-    (images,) = sample_images(
-        distribution, num, temperatures=(temperature,), condition=condition, seed=seed
-    )
+    if guidance is not None and not distribution.flow.takes_guidance:
+        raise UserError(f"guidance needs a tarflow with classes. Received: {guidance}.")
+    options = {"condition": condition, "guidance": guidance, "seed": seed}
+    (images,) = sample_images(distribution, num, temperatures=(temperature,), **options)
     if output.suffix == ".npz":
         labels = {} if condition is None else {"labels": condition}
         with replacing(output) as temporary:

@@ -29,6 +29,7 @@ def sample_images(
     *,
     temperatures=(1.0,),
     condition=None,
+    guidance: float | None = None,
     seed: int = 0,
     batch_size: int = 64,
 ) -> np.ndarray:
@@ -39,6 +40,7 @@ def sample_images(
       num: Images at each temperature.
       temperatures: Factors of the latents' noise.
       condition: `[num, ...]`, where the flow takes a condition.
+      guidance: Weight of guidance by the class, where the flow takes it; see `Flow.sample`.
       seed: Seed of the noise.
       batch_size: Images drawn at once.
 
@@ -59,7 +61,7 @@ def sample_images(
 
     @tf.function(reduce_retracing=True)
     def draw(count, temperature, batch_seed, condition):
-        kwargs = condition_kwargs(condition)
+        kwargs = condition_kwargs(condition) | ({} if guidance is None else {"guidance": guidance})
         return distribution.sample(count, temperature=temperature, seed=batch_seed, **kwargs)
 
     def draw_all(temperature):

@@ -69,8 +69,8 @@ def tarflow(
     For likelihoods train it by `Dequantized`, for pictures by `Noised`.
 
     The paper has patches of 2, a width of 768, 8 blocks of 8 layers, and trains with a learning
-    rate of 1e-4 on batches of 256. Small ones learn with 1e-3 and Adam, after a warmup.
-    Larger patches are faster by the square of their number: 4 suits images of 28 x 28 on a CPU.
+    rate of 1e-4 on batches of 256. Small ones learn with Adam at 1e-3 to 3e-3, after a warmup.
+    Fewer, larger patches are faster: 4 suits images of 28 x 28 on a CPU.
 
     Args:
       image_shape: `(H, W, C)`; H and W divisible by `patch_size`.

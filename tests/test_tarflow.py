@@ -1,5 +1,6 @@
 """TarFlow: sampling with a cache, classes, guidance, noise."""
 
+import copy
 import functools
 
 import keras
@@ -121,6 +122,8 @@ def test_the_null_class_is_a_class_of_its_own(flow):
     x = tf.identity(flow.decode(normal((1, 24)), [0]))
     x = tf.repeat(x, 4, axis=0)
     assert len(set(flow.log_prob(x, condition=[-1, 0, 1, 2]).numpy().round(6))) == 4
+    copied = copy.deepcopy(flow).log_prob(x, condition=[-1, 0, 1, 2])
+    np.testing.assert_array_equal(copied, flow.log_prob(x, condition=[-1, 0, 1, 2]))
     assert (flow.num_classes, flow.class_ids) == (3, range(-1, 3))
     with pytest.raises(ValueError, match="class ids from -1 to 2"):
         flow.log_prob(x, condition=[-2, 0, 1, 2])

@@ -9,6 +9,7 @@ from tfp_glow.core.checks import check_seed
 __all__ = ["LabelDropout"]
 
 
+@keras.saving.register_keras_serializable("tfp_glow")
 class LabelDropout(keras.layers.Layer):
     """Sets a share of the one-hot vectors to zero in training, and changes nothing else.
 
@@ -24,8 +25,8 @@ class LabelDropout(keras.layers.Layer):
 
     def __init__(self, rate: float, *, seed: int | None):
         super().__init__(autocast=False, name="label_dropout")
-        self.rate = rate
-        self.noise_seed = keras.random.SeedGenerator(check_seed(seed))
+        self.rate, self.seed = rate, check_seed(seed)
+        self.noise_seed = keras.random.SeedGenerator(seed)
         self.built = True
 
     def call(self, vectors, training: bool = False):
@@ -34,3 +35,6 @@ class LabelDropout(keras.layers.Layer):
         shape = (*keras.ops.shape(vectors)[:-1], 1)
         kept = keras.random.uniform(shape, seed=self.noise_seed) >= self.rate
         return vectors * keras.ops.cast(kept, vectors.dtype)
+
+    def get_config(self) -> dict:
+        return {"rate": self.rate, "seed": self.seed}

@@ -481,6 +481,7 @@ def test_classes(trained, interrupted, tmp_path):
         assert list(np.load(output)["labels"]) == labels
     check_error(invoke("sample", trained[0], "--class", 2), "class must be from 0 to 1")
     check_error(invoke("sample", interrupted[0], "--class", 0), "the flow has no classes")
+    check_error(invoke("sample", trained[0], "--guidance", 1), "guidance needs a tarflow")
 
 
 def test_interpolate(trained, tmp_path):

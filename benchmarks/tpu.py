@@ -1,6 +1,7 @@
 """The whole training step compiled by the TPU compiler for a v5e; needs no TPU.
 
     python -m benchmarks.tpu --steps 4 32 --width 128
+    python -m benchmarks.tpu --flow jet --steps 8 64 --width 128
 
 TensorFlow exports the program in one process and JAX's libtpu compiles it in another.
 """
@@ -15,7 +16,7 @@ import tempfile
 from benchmarks.common import Worker, report, serve, worker_option
 from benchmarks.compilers import compile_for, to_stablehlo
 
-KEYS = ("gradient", "steps", "width", "batch", "networks")
+KEYS = ("flow", "gradient", "steps", "width", "batch", "networks")
 
 
 def main() -> None:
@@ -26,7 +27,12 @@ def main() -> None:
         return
     for steps, reversible in itertools.product(options.steps, (False, True)):
         sizes = {"steps": steps, "width": options.width, "batch": options.batch}
-        model = {**sizes, "networks": options.networks, "reversible": reversible}
+        model = {
+            "flow": options.flow,
+            **sizes,
+            "networks": options.networks,
+            "reversible": reversible,
+        }
         compiled = export_and_compile("tpu", model, jax_python=options.jax_python)
         configuration = {"gradient": "reversible" if reversible else "stored", **model}
         del configuration["reversible"]
@@ -54,16 +60,17 @@ def _work(*, path: str, target: str, model: dict | None = None) -> None:
     )
 
 
-def _exported(target: str, *, batch: int, networks: str, **options) -> bytes:
-    from benchmarks.training import export, glow
+def _exported(target: str, *, flow: str, batch: int, networks: str, **options) -> bytes:
+    from benchmarks.training import FLOWS, export
 
-    flow = glow(network_dtype=networks, **options)
-    return export(flow, batch=batch, backend="cpu_xla" if target == "cpu" else "accelerator").hlo
+    made = FLOWS[flow](network_dtype=networks, **options)
+    return export(made, batch=batch, backend="cpu_xla" if target == "cpu" else "accelerator").hlo
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, nargs="+", default=[4, 32])
+    parser.add_argument("--flow", default="glow", help="glow or jet")
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--networks", default="float32", help="Keras dtype or policy")

@@ -14,7 +14,17 @@ from benchmarks.common import IMAGE_SHAPE, LEVELS
 from tfp_glow import Flow, flows
 from tfp_glow.core.modes import Backend, lower_for
 
-__all__ = ["LEARNING_RATE", "Program", "adamax", "bits_per_dim", "export", "glow", "train_step"]
+__all__ = [
+    "FLOWS",
+    "LEARNING_RATE",
+    "Program",
+    "adamax",
+    "bits_per_dim",
+    "export",
+    "glow",
+    "jet",
+    "train_step",
+]
 
 LEARNING_RATE = 1e-3
 
@@ -24,6 +34,16 @@ def glow(*, steps: int, width: int, **options) -> Flow:
     return flows.glow(
         IMAGE_SHAPE, levels=LEVELS, steps=steps, hidden_channels=width, seed=0, **options
     )
+
+
+def jet(*, steps: int, width: int, **options) -> Flow:
+    """`flows.jet` of so many couplings, over channels and tokens in turn."""
+    return flows.jet(
+        IMAGE_SHAPE, blocks=steps // 2, channel_couplings=1, width=width, seed=0, **options
+    )
+
+
+FLOWS = {"glow": glow, "jet": jet}
 
 
 def bits_per_dim(distribution, x):

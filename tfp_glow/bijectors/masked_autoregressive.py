@@ -98,6 +98,19 @@ class MaskedAutoregressive(FlowBijector):
         return z, tf.reduce_sum(log_det, -1)
 
     def _forward_and_log_det(self, z, condition=None):
+        one_by_one = getattr(self._network, "one_by_one", None)
+        if one_by_one is None or self._law.parameters_per_channel is None or z.shape[-1] == 1:
+            return self._pass_for_each_value(z, condition)
+        x, log_det = one_by_one(self._choose, z, condition)
+        return x, tf.reduce_sum(log_det, -1)
+
+    def _choose(self, z, raw):
+        """What the network sees of one value, the value, and its log-det."""
+        check_parameters(raw, z, self._law, self.name)
+        x, log_det = self._law.forward(z, tf.cast(raw, z.dtype))
+        return within_reach(x, self._reach), x, log_det
+
+    def _pass_for_each_value(self, z, condition):
         def body(count, x, _):
             # Each pass makes one more value right, and the last one's log-det is that of all.
             x, log_det = self._law.forward(z, self._parameters_of_law(x, condition))

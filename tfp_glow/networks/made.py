@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import keras
@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.networks.configured import ConfiguredLayer
+from tfp_glow.networks.incremental import ByDegree
 from tfp_glow.networks.initial import uniform
 
 __all__ = ["MADE"]
@@ -120,18 +121,22 @@ class MADE(ConfiguredLayer):
     def _build_layers(
         self, degrees, lowest, hidden_units, parameters, condition_size, seeds
     ) -> None:
-        inputs, self.hidden = degrees, []
+        inputs, self.hidden, hidden_degrees = degrees, [], []
         seeds = zip(seeds[::2], seeds[1::2], strict=True)
         repeats = [1, *[2 if self._residual else 1] * (len(hidden_units) - 1)]
         for units, repeat in zip(hidden_units, repeats, strict=True):
             for _ in range(repeat):
                 hidden = lowest + np.arange(units) % (degrees.size - lowest)
                 self.hidden.append(self._dense(inputs[:, None] <= hidden, next(seeds)))
+                hidden_degrees.append(hidden)
                 inputs = hidden
         self.last = self._dense(np.tile(inputs[:, None] < degrees, parameters), next(seeds))
         self.embed = None
         if condition_size is not None:
             self.embed = self._dense(np.ones([condition_size, hidden_units[0]]), next(seeds))
+        # Of a residual block's two layers the second one is added.
+        skips = [self._residual and index % 2 == 1 for index in range(len(hidden_degrees) - 1)]
+        self._by_degree = ByDegree(degrees, hidden_degrees, parameters=parameters, skips=skips)
 
     def _dense(self, mask: np.ndarray, seeds: Sequence[int]) -> MaskedDense:
         """A built layer."""
@@ -156,6 +161,47 @@ class MADE(ConfiguredLayer):
             for layer in rest:
                 hidden = layer(self.activation(hidden))
         return self.last(self.activation(hidden))
+
+    def one_by_one(self, choose: Callable, given, condition=None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Finds inputs that depend on the outputs for them, at about the cost of one call.
+
+        In the order of the inputs, `choose(given_d, outputs_d) -> (x_d, *two results)` says what
+        input d is, all of shape `[batch, 1]` but the outputs `[batch, parameters]`, which are what
+        the network gives for x_1 .. x_{d-1}.
+
+        Args:
+          choose: That function.
+          given: `[..., size]`, what `choose` gets of each input.
+          condition: `[..., condition_size]`, or None.
+
+        Returns:
+          The two results, `[..., size]`.
+
+        Raises:
+          ValueError: If `given` does not have as many values as the network has inputs.
+        """
+
+        def run(inputs):
+            given, condition = split_condition(inputs)
+            kernels, biases = zip(*map(self._weights_of, [*self.hidden, self.last]), strict=True)
+            first, *others = biases
+            if condition is not None:
+                first += tf.cast(self.embed(condition), first.dtype)
+            return self._by_degree.run(
+                choose,
+                given,
+                kernels,
+                [first, *others],
+                activation=self.activation,
+                compute_dtype=self.compute_dtype,
+            )
+
+        return with_one_batch_dimension(run, given, 1, condition)
+
+    def _weights_of(self, layer: MaskedDense) -> tuple[tf.Tensor, tf.Tensor]:
+        """A layer's kernel and bias, rounded as it uses them, in the dtype that they are kept in."""
+        rounded = (tf.cast(weight, self.compute_dtype) for weight in (layer.kernel, layer.bias))
+        return tuple(tf.cast(weight, self.variable_dtype) for weight in rounded)
 
     @classmethod
     def from_config(cls, config: dict) -> MADE:

@@ -159,8 +159,10 @@ class _Step:
             if skip:
                 hidden = stream = stream + hidden
         push(self._activation(hidden), len(sums) - 1)
-        chosen, *results = self._choose(given[:, tf.newaxis], tf.transpose(pull(len(sums) - 1)))
-        push(tf.transpose(chosen), 0)
+        # Not tf.transpose, whose second gradient XLA cannot compile in a loop.
+        outputs = tf.einsum("ob->bo", pull(len(sums) - 1))
+        chosen, *results = self._choose(given[:, tf.newaxis], outputs)
+        push(tf.reshape(chosen, [1, -1]), 0)
         return sums, [*(result[:, 0] for result in results), units[-1], *units[:-1]]
 
 
@@ -190,7 +192,8 @@ def _scan(step: Callable, inputs: list, state: list, dtypes: Sequence[tf.DType])
     def body(index, state, stacked):
         new, results = step(index, [array.read(index) for array in arrays], state)
         stacked = [array.write(index, r) for array, r in zip(stacked, results, strict=True)]
-        new = [tf.ensure_shape(after, before.shape) for after, before in zip(new, state)]
+        pairs = zip(new, state, strict=True)
+        new = [tf.ensure_shape(after, before.shape) for after, before in pairs]
         return index + 1, new, stacked
 
     _, _, stacked = tf.while_loop(

@@ -87,6 +87,11 @@ class MADE(ConfiguredLayer):
     # Which `MaskedAutoregressive` need not find out.
     autoregressive_by_masks = True
 
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        if "one_by_one" not in vars(cls):
+            cls.one_by_one = None  # What a subclass computes is not known here.
+
     def __init__(
         self,
         inputs: int | Sequence[int],
@@ -108,6 +113,7 @@ class MADE(ConfiguredLayer):
         _check_hidden(hidden_units, residual)
         check_seed(seed)
         self.activation = keras.activations.get(activation)
+        self._size = size
         self._residual = residual
         layers = 2 * len(hidden_units) + 1
         seeds = np.random.SeedSequence(seed).generate_state(2 * layers + 1).tolist()
@@ -180,28 +186,31 @@ class MADE(ConfiguredLayer):
         Raises:
           ValueError: If `given` does not have as many values as the network has inputs.
         """
+        if given.shape[-1] != self._size:
+            raise ValueError(
+                f"{self.name} has {self._size} inputs. Received: values of shape {given.shape}."
+            )
 
         def run(inputs):
             given, condition = split_condition(inputs)
-            kernels, biases = zip(*map(self._weights_of, [*self.hidden, self.last]), strict=True)
-            first, *others = biases
+            layers = [*self.hidden, self.last]
+            biases = [self._rounded(layer.bias) for layer in layers]
             if condition is not None:
-                first += tf.cast(self.embed(condition), first.dtype)
+                biases[0] += tf.cast(self.embed(condition), self.variable_dtype)
             return self._by_degree.run(
                 choose,
                 given,
-                kernels,
-                [first, *others],
+                [self._rounded(layer.kernel) for layer in layers],
+                biases,
                 activation=self.activation,
                 compute_dtype=self.compute_dtype,
             )
 
         return with_one_batch_dimension(run, given, 1, condition)
 
-    def _weights_of(self, layer: MaskedDense) -> tuple[tf.Tensor, tf.Tensor]:
-        """A layer's kernel and bias, rounded as it uses them, in the dtype that they are kept in."""
-        rounded = (tf.cast(weight, self.compute_dtype) for weight in (layer.kernel, layer.bias))
-        return tuple(tf.cast(weight, self.variable_dtype) for weight in rounded)
+    def _rounded(self, weight: keras.Variable) -> tf.Tensor:
+        """A weight as layers use it, in the dtype that it is kept in."""
+        return tf.cast(tf.cast(weight, self.compute_dtype), self.variable_dtype)
 
     @classmethod
     def from_config(cls, config: dict) -> MADE:

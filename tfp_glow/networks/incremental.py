@@ -83,30 +83,36 @@ class ByDegree:
         batch = tf.shape(given)[:1]
         kernels = [self._kernel(layer, kernel) for layer, kernel in enumerate(kernels)]
         sums = [self._sums(layer, bias, batch) for layer, bias in enumerate(biases)]
-        results = self._run_blocks(step, self._in_order(given, batch), kernels, sums)
+        run = self._run_blocks
+        if tf.executing_eagerly() and self._blocks > 1:
+            # As a graph: eagerly, operation by operation, many steps would take seconds.
+            run = tf.function(run, autograph=False)
+        results = run(step, self._in_order(given, batch), kernels, sums)
         return tuple(self._back(result, batch) for result in results)
 
     def _run_blocks(self, step: _Step, given, kernels: list, sums: list) -> list:
-        dtypes = [given.dtype] * 2
+        if self._blocks == 1:
+            inside = [kernel[0, :, 0] for kernel in kernels]
+            return self._run_steps(step, given[0], inside, [total[0] for total in sums])[0]
 
         def block(index, inputs, sums):
             given, *kernels = inputs
-            near = [tf.gather(kernel, index, axis=1) for kernel in kernels]
-            inside = [tf.gather(total, index) for total in sums]
-            results, units = self._run_steps(step, given, near, inside)
-            return [_add(*both) for both in zip(sums, kernels, units, strict=True)], results
+            inside = [tf.gather(kernel, index, axis=1) for kernel in kernels]
+            near = [tf.gather(total, index) for total in sums]
+            results, units = self._run_steps(step, given, inside, near)
+            kernels = [tf.reshape(kernel, [kernel.shape[0], -1]) for kernel in kernels]
+            return list(map(_add, sums, kernels, units)), results
 
-        if self._blocks == 1:
-            near = [kernel[0, :, 0] for kernel in kernels]
-            return self._run_steps(step, given[0], near, [total[0] for total in sums])[0]
-        return _scan(block, [given, *kernels], sums, dtypes)
+        return _scan(block, [given, *kernels], sums, [given.dtype] * 2)
 
     def _run_steps(self, step: _Step, given, kernels: list, sums: list) -> tuple[list, list]:
         """The results of a block's inputs, and all units that were computed, the inputs first."""
-        kernels = [tf.reshape(k, [self._block, -1, k.shape[-1]]) for k in kernels]
+        rows = [kernel.shape[0] for kernel in kernels]
+        kernels = [tf.reshape(k, [self._block, -1, k.shape[1]]) for k in kernels]
         dtypes = [given.dtype] * 2 + [total.dtype for total in sums]
         found = _scan(step, [given, *kernels], sums, dtypes)
-        return found[:2], found[2:]
+        pairs = zip(found[2:], rows, strict=True)
+        return found[:2], [tf.reshape(units, [count, -1]) for units, count in pairs]
 
     def _kernel(self, layer: int, kernel):
         """`[blocks, units of a block, blocks, units of a block]`."""
@@ -160,10 +166,10 @@ class _Step:
                 hidden = stream = stream + hidden
         push(self._activation(hidden), len(sums) - 1)
         # Not tf.transpose, whose second gradient XLA cannot compile in a loop.
-        outputs = tf.einsum("ob->bo", pull(len(sums) - 1))
-        chosen, *results = self._choose(given[:, tf.newaxis], outputs)
+        outputs = tf.stack(tf.unstack(pull(len(sums) - 1)), axis=1)
+        chosen, *results = self._choose(tf.reshape(given, [-1, 1]), outputs)
         push(tf.reshape(chosen, [1, -1]), 0)
-        return sums, [*(result[:, 0] for result in results), units[-1], *units[:-1]]
+        return sums, [*(tf.reshape(r, [-1]) for r in results), units[-1], *units[:-1]]
 
 
 def _of_each_degree(degrees: np.ndarray, steps: int) -> np.ndarray:
@@ -176,11 +182,8 @@ def _of_each_degree(degrees: np.ndarray, steps: int) -> np.ndarray:
 
 
 def _add(sums, kernel, units):
-    """`sums [..., batch]` and the products of `units [..., batch]`."""
-    columns = math.prod(sums.shape[:-1])
-    kernel = tf.reshape(kernel, [-1, columns])
-    units = tf.reshape(units, [kernel.shape[0], tf.shape(units)[-1]])
-    return sums + tf.reshape(tf.matmul(kernel, units, transpose_a=True), tf.shape(sums))
+    """`sums [..., batch]` and the products of `units [units, batch]`."""
+    return sums + tf.reshape(tf.matmul(kernel, units, transpose_a=True), [*sums.shape[:-1], -1])
 
 
 def _scan(step: Callable, inputs: list, state: list, dtypes: Sequence[tf.DType]) -> list:
@@ -192,8 +195,8 @@ def _scan(step: Callable, inputs: list, state: list, dtypes: Sequence[tf.DType])
     def body(index, state, stacked):
         new, results = step(index, [array.read(index) for array in arrays], state)
         stacked = [array.write(index, r) for array, r in zip(stacked, results, strict=True)]
-        pairs = zip(new, state, strict=True)
-        new = [tf.ensure_shape(after, before.shape) for after, before in pairs]
+        for after, before in zip(new, state, strict=True):
+            after.set_shape(before.shape)
         return index + 1, new, stacked
 
     _, _, stacked = tf.while_loop(

@@ -215,3 +215,16 @@ def test_values_that_do_not_fit_are_refused():
     bijector = tgb.MaskedAutoregressive(MADE(5, outputs=5), law="affine")
     with pytest.raises(ValueError, match="must give 2 channels"):
         bijector.forward(normal([2, 5], "float32"))
+    bijector = tgb.MaskedAutoregressive(MADE(5, outputs=5), law=ScaledByChannel())
+    with pytest.raises(ValueError, match="must do the same to every channel"):
+        bijector.forward(normal([2, 5], "float32"))
+
+
+class ScaledByChannel:
+    parameters_per_channel = 1
+
+    def forward(self, z, raw):
+        return tf.range(1.0, 6.0) * z + raw, tf.zeros_like(z)
+
+    def inverse(self, x, raw):
+        return (x - raw) / tf.range(1.0, 6.0), tf.zeros_like(x)

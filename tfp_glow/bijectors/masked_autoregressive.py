@@ -116,6 +116,11 @@ class MaskedAutoregressive(FlowBijector):
         """What the network sees of one value, the value, and its log-det."""
         check_parameters(raw, z, self._law, self.name)
         x, log_det = self._law.forward(z, tf.cast(raw, z.dtype))
+        if x.shape[-1] != 1:
+            raise ValueError(
+                "law must do the same to every channel. "
+                f"Received: {self._law}, which makes {x.shape[-1]} values of one."
+            )
         return within_reach(x, self._reach), x, log_det
 
     def _solve(self, z, condition):

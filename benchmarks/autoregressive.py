@@ -3,8 +3,9 @@
     python -m benchmarks.autoregressive --sizes 16 64 256 784 --peers-python /path/to/python
 
 Densities of given data and sampling with `flows.maf` and `flows.iaf`, in turns, as graphs and
-compiled by XLA. Beside them, the same networks evaluated whole for each value, or until the values
-stay; `tfb.MaskedAutoregressiveFlow`; and, where there is a Python with zuko and normflows, theirs.
+compiled by XLA, in seconds of CPU, which others on the machine change less than those of a clock.
+Beside them, the same networks evaluated whole for each value, or until the values stay;
+`tfb.MaskedAutoregressiveFlow`; and, where there is a Python with zuko and normflows, theirs.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from collections.abc import Callable
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from benchmarks.common import Worker, alternate, compare, report, timed
+from benchmarks.autoregressive_torch import cpu_seconds
+from benchmarks.common import Worker, alternate, compare, report
 from tfp_glow import Flow, flows
 from tfp_glow.bijectors import Chain, MaskedAutoregressive
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
 KEYS = ("flow", "task", "compiler", "size", "batch")
-STEPS = 5
 TORCH = ("zuko", "normflows")
 
 
@@ -39,18 +40,19 @@ def main() -> None:
         report("autoregressive", rows, keys=KEYS)
 
 
-def sizes_of(size: int) -> tuple[int, int]:
-    """Hidden units and batch: a wider network for as many values as MNIST has."""
-    return (1024, 100) if size > 512 else (256, 256)
+def sizes_of(size: int) -> dict[str, int]:
+    """Of a flow: for as many values as MNIST has one wider network."""
+    steps, hidden, batch = (1, 1024, 100) if size > 512 else (5, 256, 256)
+    return {"size": size, "steps": steps, "hidden": hidden, "batch": batch}
 
 
 def measure(size: int, repeats: int, peers_python: str | None) -> list[dict]:
     """One row a flow, task and compiler, as a ratio to the fast direction of the same flow."""
-    batch = sizes_of(size)[1]
-    actions = _tensorflow_actions(size)
+    sizes = sizes_of(size)
+    actions = _tensorflow_actions(**sizes)
     with contextlib.ExitStack() as stack:
         for peer in TORCH if peers_python else ():
-            options = {"flow": peer, "size": size}
+            options = {"flow": peer, **sizes}
             worker = Worker("benchmarks.autoregressive_torch", options, python=peers_python)
             stack.enter_context(worker)
             for task in ("density", "sampling"):
@@ -59,7 +61,7 @@ def measure(size: int, repeats: int, peers_python: str | None) -> list[dict]:
         seconds = alternate(actions, repeats)
     return [
         {
-            **dict(zip(KEYS, (*key, size, batch), strict=True)),
+            **dict(zip(KEYS, (*key, size, sizes["batch"]), strict=True)),
             "first_seconds": first[key][0],
             "seconds": compare(seconds, _reference(key))[key]["seconds"],
             "ratio": compare(seconds, _reference(key))[key]["ratio"],
@@ -77,9 +79,10 @@ def _reference(key: tuple[str, str, str]) -> tuple[str, str, str]:
     return (flow if flow in ("zuko", "tfb") else "maf", "density", compiler)
 
 
-def _tensorflow_actions(size: int) -> dict[tuple, Callable[[], float]]:
-    hidden, batch = sizes_of(size)
-    options = {"steps": STEPS, "hidden_units": (hidden,), "seed": 0}
+def _tensorflow_actions(
+    size: int, steps: int, hidden: int, batch: int
+) -> dict[tuple, Callable[[], float]]:
+    options = {"steps": steps, "hidden_units": (hidden,), "seed": 0}
     maf, iaf = flows.maf(size, **options), flows.iaf(size, **options)
     whole, until_they_stay = _other(maf, WholeForEachValue), _other(maf, _opaque)
     tasks = {
@@ -96,7 +99,7 @@ def _tensorflow_actions(size: int) -> dict[tuple, Callable[[], float]]:
         for key, call in tasks.items()
         for compiled in (False, True)
     }
-    stock = _stock(size, hidden)
+    stock = _stock(size, steps, hidden)
     for task, call in (("density", stock.log_prob), ("sampling", stock.sample)):
         actions["tfb", task, "graph"] = _timed_function(task, call, x, False)
     return actions
@@ -107,7 +110,7 @@ def _timed_function(task: str, call: Callable, x, jit_compile: bool) -> Callable
     def run():
         return call(x) if task == "density" else call(x.shape[0], seed=1)
 
-    return lambda: timed(lambda: run().numpy())
+    return lambda: cpu_seconds(lambda: run().numpy())
 
 
 class WholeForEachValue(MaskedAutoregressive):
@@ -141,9 +144,9 @@ def _other(maf: Flow, make: Callable) -> Flow:
     return Flow(maf.distribution, changed(maf.bijector))
 
 
-def _stock(size: int, hidden: int) -> tfd.Distribution:
+def _stock(size: int, steps: int, hidden: int) -> tfd.Distribution:
     """TFP's own, with its networks of Keras 2."""
-    steps = [
+    bijectors = [
         tfb.MaskedAutoregressiveFlow(
             tfb.AutoregressiveNetwork(
                 params=2,
@@ -153,9 +156,9 @@ def _stock(size: int, hidden: int) -> tfd.Distribution:
                 input_order="right-to-left" if index % 2 else "left-to-right",
             )
         )
-        for index in range(STEPS)
+        for index in range(steps)
     ]
-    return tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), size), tfb.Chain(steps))
+    return tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), size), tfb.Chain(bijectors))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from tfp_glow.solvers.autoregressive import solve_autoregressive
 
 __all__ = ["MaskedAutoregressive"]
 
+# Up to as many values whole passes are faster.
+_FEW = 8
+
 
 class MaskedAutoregressive(FlowBijector):
     """Transforms every value by a law whose parameters depend on the values before it.
@@ -25,8 +28,8 @@ class MaskedAutoregressive(FlowBijector):
 
     where network(x)_d reads only the x that come before x_d in the network's order. `inverse`
     evaluates the network once. So does `forward` over a `MADE`, unit by unit: its arithmetic is
-    that of one density, but in as many short steps as there are values. Of any other network it
-    evaluates the whole until no value changes any more, as often as there are values at most.
+    that of one density, but in as many short steps as there are values. Any other network it
+    evaluates until no value changes any more, as often as there are values at most.
     `Invert` of it, the inverse autoregressive flow, has it the other way round.
 
     It stands beside `tfb.MaskedAutoregressiveFlow`, with whose values it agrees, because that one
@@ -52,7 +55,7 @@ class MaskedAutoregressive(FlowBijector):
         the weights of the moment connect it. That is looked at where the size is known and
         code runs eagerly.
       NotImplementedError: From the second derivatives of `forward` over another network than a
-        `MADE`.
+        `MADE`, and more than a few values.
       TypeError: If `network` is not callable.
 
     Example:
@@ -104,13 +107,19 @@ class MaskedAutoregressive(FlowBijector):
 
     def _forward_and_log_det(self, z, condition=None):
         one_by_one = getattr(self._network, "one_by_one", None)
-        if z.shape[-1] == 1:
-            x, log_det = self._one_pass(z, tf.zeros_like(z), condition)
+        if z.shape[-1] <= _FEW:
+            x, log_det = self._pass_for_each_value(z, condition)
         elif one_by_one is None or self._law.parameters_per_channel is None:
             x, log_det = self._solve(z, condition)
         else:
             x, log_det = one_by_one(self._choose, z, condition)
         return x, tf.reduce_sum(log_det, -1)
+
+    def _pass_for_each_value(self, z, condition):
+        x = tf.zeros_like(z)
+        for _ in range(z.shape[-1]):
+            x, log_det = self._one_pass(z, x, condition)
+        return x, log_det
 
     def _choose(self, z, raw):
         """What the network sees of one value, the value, and its log-det."""

@@ -54,8 +54,8 @@ class MaskedAutoregressive(FlowBijector):
         to be autoregressive: changes of the inputs, one by one, show what reads what, as far as
         the weights of the moment connect it. That is looked at where the size is known and
         code runs eagerly.
-      NotImplementedError: From the second derivatives of `forward` over another network than a
-        `MADE`, and more than a few values.
+      NotImplementedError: From the second derivatives of `forward` over more than a few values
+        where the network is no `MADE`, or the law a function to a bijector.
       TypeError: If `network` is not callable.
 
     Example:

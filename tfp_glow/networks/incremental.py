@@ -21,7 +21,8 @@ class ByDegree:
     units of degree d, each layer's from the sums that the layer before has brought together, and
     adds what they are worth to the sums of the next layer. Then the outputs for the next input are
     complete. With as many units of each degree, missing ones filled up by units of weight zero, all
-    steps are equal, and one loop runs them.
+    steps are equal, and one loop runs them. A layer of fewer units than inputs thus costs as much
+    as one of as many.
 
     Sums of all units that changed with every step would have to go through memory `inputs` times.
     So steps are taken in blocks, as a triangular system is solved: inside of a block they add to

@@ -6,8 +6,9 @@ A law turns `raw`, the network's output, into an elementwise bijection:
     law.forward(z, raw) -> (x, elementwise log|dx/dz|)
 
 and says in `parameters_per_channel` how many channels of `raw` each transformed channel needs,
-which come one after the other: all channels' first parameters, then all their second ones. A
-`raw` of zeros is where every law is nearest to the identity.
+which come one after the other: all channels' first parameters, then all their second ones. It does
+the same to every channel, so that one can be transformed by itself. A `raw` of zeros is where every
+law is nearest to the identity.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class MADE(ConfiguredLayer):
         each; all of `hidden_units` must be equal.
       order: `"forward"` for x_1 first, `"reverse"` for the last one first, `"random"`, or for each
         input its place from 0.
-      activation: A Keras activation.
+      activation: A Keras activation that treats every unit by itself.
       condition_size: Size of the condition vector, which every hidden unit of the first
         layer reads, or None.
       degrees_from: The hidden units' lowest degree; when omitted 0 with a condition, and 1
@@ -72,7 +72,8 @@ class MADE(ConfiguredLayer):
 
     Raises:
       ValueError, TypeError: If a size is no positive int, the order is none of the inputs,
-        or `residual` is given layers of different sizes.
+        `residual` is given layers of different sizes, or the activation mixes units, as softmax
+        does.
 
     Example:
 
@@ -112,7 +113,7 @@ class MADE(ConfiguredLayer):
         parameters = 2 if outputs is None else _parameters_of_each(outputs, size)
         _check_hidden(hidden_units, residual)
         check_seed(seed)
-        self.activation = keras.activations.get(activation)
+        self.activation = _elementwise(activation)
         self._size = size
         self._residual = residual
         layers = 2 * len(hidden_units) + 1
@@ -219,6 +220,18 @@ class MADE(ConfiguredLayer):
             config = {**config, "outputs": outputs, "degrees_from": 0}
             del config["parameters"]
         return super().from_config(config)
+
+
+def _elementwise(activation) -> Callable:
+    """The activation; raises where a unit's value depends on others, which no mask would see."""
+    function, units = keras.activations.get(activation), tf.linspace(-2.0, 2.0, 6)
+    with tf.init_scope():
+        alone = function(units[:, tf.newaxis])[:, 0]
+        if not np.allclose(alone, function(units[tf.newaxis])[0], atol=1e-5):
+            raise ValueError(
+                f"activation must treat every unit by itself. Received: {activation!r}."
+            )
+    return function
 
 
 def _parameters_of_each(outputs: int, size: int) -> int:

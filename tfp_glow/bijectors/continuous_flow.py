@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 from tfp_glow.core.checks import check_callable, check_choice, check_number
 from tfp_glow.core.conditioner import hold_network
 from tfp_glow.core.conditions import check_condition
+from tfp_glow.core.fields import add_field, fields_wanted
 from tfp_glow.core.noise import NoisyBijector, noise_like
 from tfp_glow.core.once_differentiable import differentiated_once
 from tfp_glow.core.passes import FORWARD, INVERSE, Pass
@@ -119,13 +120,16 @@ class ContinuousFlow(NoisyBijector):
         hold_network(self, network)
 
     def velocity(self, x, time, condition=None):
-        """f(x, t) at a time from 0 to 1, `[..., size]`."""
+        """f(x, t), `[..., size]`, at a time from 0 to 1, or at times `[...]`, one an example."""
+        x = tf.convert_to_tensor(x, dtype_hint=self.dtype)
+        time = tf.cast(time, x.dtype)
+        if time.shape.rank:
+            time = tf.reshape(tf.broadcast_to(time, tf.shape(x)[:-1]), [-1])
 
         def on_batch(inputs):
             x, condition = split_condition(inputs)
-            return self._velocity(x, tf.cast(time, x.dtype), condition)
+            return self._velocity(x, time, condition)
 
-        x = tf.convert_to_tensor(x, dtype_hint=self.dtype)
         return with_one_batch_dimension(
             on_batch, x, 1, check_condition(condition, self.condition_shape, self.dtype, self.name)
         )
@@ -137,6 +141,9 @@ class ContinuousFlow(NoisyBijector):
         return self._move(INVERSE, x, condition)
 
     def _move(self, direction: Pass, value, condition):
+        if fields_wanted():
+            add_field(self, value, condition)
+            return value, tf.zeros_like(value[..., 0])
         weights = [tf.convert_to_tensor(v) for v in self.keras_variables]
         seed = self.drawn_seed()
         # Eagerly, operation by operation, the solver would take seconds.
@@ -155,8 +162,13 @@ class ContinuousFlow(NoisyBijector):
         return self._trace == "hutchinson"
 
     @property
+    def has_penalty(self) -> bool:
+        """Whether training is to be held to short or even paths."""
+        return self._kinetic > 0 or self._jacobian > 0
+
+    @property
     def _is_penalized(self) -> bool:
-        return penalties_wanted() and (self._kinetic > 0 or self._jacobian > 0)
+        return penalties_wanted() and self.has_penalty
 
     def _solve(self, direction: Pass, value, condition, weights, seed, penalized: bool):
         """Where values `[batch, size]` get to, the log-det and the penalty."""
@@ -213,7 +225,7 @@ class ContinuousFlow(NoisyBijector):
                 f"trace='exact' is for events of up to {LARGEST_EXACT} values; take 'hutchinson'. "
                 f"Received: {x.shape[-1]}."
             )
-        time = tf.fill([tf.shape(x)[0], 1], time)
+        time = time[:, tf.newaxis] if time.shape.rank else tf.fill([tf.shape(x)[0], 1], time)
         given = time if condition is None else tf.concat([time, condition], -1)
         velocity = tf.cast(self._network([x, given]), x.dtype)
         if not velocity.shape[1:].is_compatible_with(x.shape[1:]):

@@ -1,4 +1,4 @@
-"""The modes that are in force where a value is computed: evaluation, draw, penalties, backend.
+"""The modes that are in force where a value is computed: evaluation, draw, penalties and others.
 
 They stand in one context variable, so that threads and coroutines do not see each other's. The
 threads in which tf.distribute runs its replicas start without a context; they are known by the
@@ -18,12 +18,14 @@ import tensorflow as tf
 
 __all__ = [
     "Backend",
+    "Collection",
     "Modes",
     "collected_penalties",
     "current",
     "draw",
     "evaluation",
     "lower_for",
+    "passed_fields",
     "reinstated",
 ]
 
@@ -38,18 +40,20 @@ class Modes:
       evaluating: Whether log-dets take their estimators' `evaluation_terms`.
       draw: Index of the noise, an int or a scalar tensor.
       penalties: What collects the penalties of training, if anything does.
+      fields: What collects the vector fields that are passed without moving, if anything does.
       backend: The backend to trace for, None for that of this machine.
     """
 
     evaluating: bool = False
     draw: int | tf.Tensor = 0
-    penalties: Penalties | None = None
+    penalties: Collection | None = None
+    fields: Collection | None = None
     backend: Backend | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Penalties:
-    """Penalties `[...]` an example, in nats, and the graph in which they are collected."""
+class Collection:
+    """What bijectors hand over on the way, and the graph in which it is collected."""
 
     graph: tf.Graph
     collected: list = dataclasses.field(default_factory=list)
@@ -105,9 +109,27 @@ def collected_penalties() -> Iterator[list]:
             loss = -tf.reduce_mean(flow.log_prob(x))
         loss += sum(tf.reduce_mean(penalty) for penalty in penalties)
     """
-    penalties = Penalties(tf.compat.v1.get_default_graph())
+    penalties = Collection(tf.compat.v1.get_default_graph())
     with _in_force(penalties=penalties):
         yield penalties.collected
+
+
+@contextlib.contextmanager
+def passed_fields() -> Iterator[list]:
+    """A `ContinuousFlow` that is met inside moves nothing, and notes what it was given to move.
+
+    Of each there is `(field, value, condition)`: of a pass from data, its values at time 1, of
+    one from latents those at time 0.
+
+    Example:
+
+        with passed_fields() as fields:
+            flow.encode(x)
+        ((field, end, condition),) = fields
+    """
+    fields = Collection(tf.compat.v1.get_default_graph())
+    with _in_force(fields=fields):
+        yield fields.collected
 
 
 @contextlib.contextmanager

@@ -68,7 +68,7 @@ class Settings:
         "Size of a dense network's hidden layer; repeat it for each layer."
     )
     law: str | None = _argument(
-        "affine, affine_softsign, affine_exp or additive; spline for maf, iaf."
+        "affine, affine_softsign, affine_exp, additive or logistic_mixture; spline for maf, iaf."
     )
     conv: str | None = _argument("1x1 convolutions: lu or plain.")
     factor_out: float | None = _argument("Part of the channels that leaves a level.")

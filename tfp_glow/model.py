@@ -83,6 +83,7 @@ class FlowModel(DistributionModel):
         # Not `loss`, which is Keras' own name for what is given to compile.
         self._fitted_by = check_choice(loss, (*_PAIRINGS, "likelihood"), "loss")
         if self._matches_flows:
+            _check_noise_is_uniform(distribution)
             check_matchable(_continuous(distribution), _PAIRINGS[loss])
         super().__init__(distribution, seed=seed, name=name)
         if self._matches_flows:
@@ -175,3 +176,11 @@ class FlowModel(DistributionModel):
 
 def _continuous(distribution: tfd.Distribution) -> tfd.Distribution:
     return distribution.flow if isinstance(distribution, Dequantized) else distribution
+
+
+def _check_noise_is_uniform(distribution: tfd.Distribution) -> None:
+    if getattr(distribution, "noise", None) is not None:
+        raise ValueError(
+            "distribution must be Dequantized by uniform noise for flow matching, which trains no "
+            f"other. Received: {distribution.noise!r}."
+        )

@@ -3,6 +3,7 @@
 from tfp_glow.networks.attention import SelfAttention
 from tfp_glow.networks.conv import ZeroConv2D
 from tfp_glow.networks.glow_network import GlowNetwork
+from tfp_glow.networks.image_reader import ImageReader
 from tfp_glow.networks.level_classifier import LevelClassifier
 from tfp_glow.networks.lipschitz import LipschitzConv2D, LipschitzDense
 from tfp_glow.networks.lipschitz_networks import LipschitzConvNetwork, LipschitzMLP
@@ -17,6 +18,7 @@ __all__ = [
     "MADE",
     "MLP",
     "GlowNetwork",
+    "ImageReader",
     "LevelClassifier",
     "LipSwish",
     "LipschitzConv2D",

@@ -88,8 +88,9 @@ def check_matchable(flow: Flow, pairing: str) -> ContinuousFlow:
     fields = [part for part in parts if isinstance(part, ContinuousFlow)]
     if len(fields) != 1:
         raise ValueError(
-            "flow must hold exactly one ContinuousFlow, as flows.ffjord of one step does, for flow "
-            f"matching. Received: {flow!r} with {[field.name for field in fields]}."
+            "flow must hold exactly one ContinuousFlow, outside of loops, for flow matching, as "
+            f"flows.ffjord of one step does. Received: {flow!r} with "
+            f"{[field.name for field in fields]}."
         )
     if fields[0].has_penalty:
         raise ValueError(

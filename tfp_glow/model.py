@@ -87,7 +87,7 @@ class FlowModel(DistributionModel):
             check_matchable(_continuous(distribution), _PAIRINGS[loss])
         super().__init__(distribution, seed=seed, name=name)
         if self._matches_flows:
-            self._match_flows()
+            self._pass_over_what_is_not_matched()
 
     def initialize(self, x, condition=None, *, force: bool = False) -> None:
         """Sets the data-dependent parameters from a batch; see `Flow.initialize`."""
@@ -138,10 +138,14 @@ class FlowModel(DistributionModel):
     def _matches_flows(self) -> bool:
         return self._fitted_by in _PAIRINGS
 
-    def _match_flows(self) -> None:
-        """The metric in place of a likelihood's, and weights that the optimizer passes over."""
-        self.bits_per_dim = None
+    def _add_metrics(self) -> None:
+        if not self._matches_flows:
+            super()._add_metrics()
+            return
         self.velocity_error = self._counter = keras.metrics.Mean(name="velocity_error")
+
+    def _pass_over_what_is_not_matched(self) -> None:
+        """Keeps from the optimizer what gets no gradient, of which it would warn."""
         trained = {id(v) for v in matched_variables(_continuous(self._distribution))}
         for variable in self.views:
             variable.trainable = id(variable.value) in trained

@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_glow.core import modes
 from tfp_glow.core.checks import check_callable, check_choice, check_number
 from tfp_glow.core.conditioner import hold_network
 from tfp_glow.core.conditions import check_condition
-from tfp_glow.core.fields import add_field, fields_wanted
 from tfp_glow.core.noise import NoisyBijector, noise_like
 from tfp_glow.core.once_differentiable import differentiated_once
 from tfp_glow.core.passes import FORWARD, INVERSE, Pass
@@ -141,8 +141,9 @@ class ContinuousFlow(NoisyBijector):
         return self._move(INVERSE, x, condition)
 
     def _move(self, direction: Pass, value, condition):
-        if fields_wanted():
-            add_field(self, value, condition)
+        passed = modes.current().fields
+        if passed is not None:
+            passed.append((self, value, condition))
             return value, tf.zeros_like(value[..., 0])
         weights = [tf.convert_to_tensor(v) for v in self.keras_variables]
         seed = self.drawn_seed()

@@ -18,7 +18,6 @@ import tensorflow as tf
 
 __all__ = [
     "Backend",
-    "Collection",
     "Modes",
     "collected_penalties",
     "current",
@@ -46,14 +45,14 @@ class Modes:
 
     evaluating: bool = False
     draw: int | tf.Tensor = 0
-    penalties: Collection | None = None
-    fields: Collection | None = None
+    penalties: Penalties | None = None
+    fields: list | None = None
     backend: Backend | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Collection:
-    """What bijectors hand over on the way, and the graph in which it is collected."""
+class Penalties:
+    """Penalties `[...]` an example, in nats, and the graph in which they are collected."""
 
     graph: tf.Graph
     collected: list = dataclasses.field(default_factory=list)
@@ -109,7 +108,7 @@ def collected_penalties() -> Iterator[list]:
             loss = -tf.reduce_mean(flow.log_prob(x))
         loss += sum(tf.reduce_mean(penalty) for penalty in penalties)
     """
-    penalties = Collection(tf.compat.v1.get_default_graph())
+    penalties = Penalties(tf.compat.v1.get_default_graph())
     with _in_force(penalties=penalties):
         yield penalties.collected
 
@@ -127,9 +126,9 @@ def passed_fields() -> Iterator[list]:
             flow.encode(x)
         ((field, end, condition),) = fields
     """
-    fields = Collection(tf.compat.v1.get_default_graph())
+    fields = []
     with _in_force(fields=fields):
-        yield fields.collected
+        yield fields
 
 
 @contextlib.contextmanager

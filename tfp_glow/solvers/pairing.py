@@ -6,7 +6,7 @@ import tensorflow as tf
 
 __all__ = ["nearby_pairs"]
 
-# Where 256 points in the plane are within 3 % of what the exact assignment saves.
+# In which 256 points in the plane save 97 % of what the exact assignment does.
 ROUNDS = 128
 
 
@@ -37,5 +37,4 @@ def nearby_pairs(noise, data):
         crosses = tf.reduce_sum(differences, -1, keepdims=True) < 0
         return number + 1, tf.where(crosses, tf.gather(noise, others), noise)
 
-    rounds = tf.minimum(batch, ROUNDS)
-    return tf.while_loop(lambda number, _: number < rounds, exchange, (tf.constant(0), noise))[1]
+    return tf.while_loop(lambda number, _: number < ROUNDS, exchange, (tf.constant(0), noise))[1]

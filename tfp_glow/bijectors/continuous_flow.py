@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.core import modes
-from tfp_glow.core.checks import check_callable, check_choice, check_number
+from tfp_glow.core.checks import check_callable, check_choice, check_number, check_sizes
 from tfp_glow.core.conditioner import hold_network
 from tfp_glow.core.conditions import check_condition
 from tfp_glow.core.noise import NoisyBijector, noise_like
@@ -57,6 +57,8 @@ class ContinuousFlow(NoisyBijector):
       kinetic: Weight of the penalty on the velocity.
       jacobian: Weight of the penalty on its Jacobian, by the trace's noise where that has any.
       condition_shape: Event shape `(k,)` of the condition, or None for no condition.
+      network_shape: Shape in which the network reads an event and returns its velocity, `(H, W, C)`
+        of images for instance; a vector when omitted.
       tolerance: Relative and absolute error that the solver allows itself in a step. TFP rounds the
         method's coefficients to float32, so that a path errs by about 1e-7 in float64 too.
       seed: Seed of the noise.
@@ -93,6 +95,7 @@ class ContinuousFlow(NoisyBijector):
         kinetic: float = 0.0,
         jacobian: float = 0.0,
         condition_shape: Iterable[int] | None = None,
+        network_shape: Sequence[int] | None = None,
         tolerance: float = 1e-5,
         seed: int | None = None,
         dtype: str = "float32",
@@ -110,6 +113,7 @@ class ContinuousFlow(NoisyBijector):
         )
         self._trace = check_choice(trace, ("exact", "hutchinson"), "trace")
         self._kinetic, self._jacobian = kinetic, jacobian
+        self._network_shape = network_shape and check_sizes(network_shape, "network_shape")
         self._solver = tfp.math.ode.DormandPrince(
             rtol=tolerance, atol=tolerance, max_num_steps=MAX_STEPS
         )
@@ -228,13 +232,14 @@ class ContinuousFlow(NoisyBijector):
             )
         time = time[:, tf.newaxis] if time.shape.rank else tf.fill([tf.shape(x)[0], 1], time)
         given = time if condition is None else tf.concat([time, condition], -1)
-        velocity = tf.cast(self._network([x, given]), x.dtype)
-        if not velocity.shape[1:].is_compatible_with(x.shape[1:]):
+        seen = x if self._network_shape is None else tf.reshape(x, [-1, *self._network_shape])
+        velocity = tf.cast(self._network([seen, given]), x.dtype)
+        if not velocity.shape[1:].is_compatible_with(seen.shape[1:]):
             raise ValueError(
-                f"network of {self.name} must return velocities of shape {tuple(x.shape[1:])}. "
+                f"network of {self.name} must return velocities of shape {tuple(seen.shape[1:])}. "
                 f"Received: {tuple(velocity.shape[1:])}."
             )
-        return velocity
+        return tf.reshape(velocity, [-1, x.shape[-1]])
 
 
 def _while_it_lasts(x, velocity, trace, cost) -> tuple:

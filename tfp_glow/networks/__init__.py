@@ -13,6 +13,7 @@ from tfp_glow.networks.mlp import MLP
 from tfp_glow.networks.preactivation import PreactivationConvs
 from tfp_glow.networks.resnet import ResNet
 from tfp_glow.networks.token_mlp import TokenMLP
+from tfp_glow.networks.unet import UNet
 
 __all__ = [
     "MADE",
@@ -29,5 +30,6 @@ __all__ = [
     "ResNet",
     "SelfAttention",
     "TokenMLP",
+    "UNet",
     "ZeroConv2D",
 ]

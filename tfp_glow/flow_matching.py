@@ -15,15 +15,13 @@ from tfp_glow.solvers.pairing import nearby_pairs
 __all__ = ["check_matchable", "flow_matching_loss", "matched_variables"]
 
 PAIRINGS = ("independent", "optimal_transport")
-# Its multiples modulo 1 leave no gap, however many there are.
-GOLDEN_RATIO = 0.6180339887498949
 
 
 def flow_matching_loss(flow: Flow, x, condition=None, *, pairing: str = "independent", seed=None):
     """By how much a continuous flow's vector field misses the straight paths from noise to data.
 
     With x_1 what the data are on the data's side of the field, x_0 what noise of the base
-    distribution is on its other side, and a time t of each example:
+    distribution is on its other side, and a time t of each example, uniform from 0 to 1:
 
         x_t = (1 - t) x_0 + t x_1
         loss = |f(x_t, t) - (x_1 - x_0)|^2 / D,   f = ContinuousFlow.velocity
@@ -35,8 +33,7 @@ def flow_matching_loss(flow: Flow, x, condition=None, *, pairing: str = "indepen
 
     Reshaping, ActNorm, logits and the like around the field carry data and noise to it. They are
     not trained, as the loss would fall with the scale of what they make of the data; networks that
-    read conditions are. The times follow the golden ratio from a random start, so that each run
-    of examples is spread evenly over them; each time is uniform.
+    read conditions are.
 
     Args:
       flow: A `Flow` with exactly one `ContinuousFlow`, outside of loops and without penalties.
@@ -72,7 +69,7 @@ def flow_matching_loss(flow: Flow, x, condition=None, *, pairing: str = "indepen
     field, end, given = end
     if pairing == "optimal_transport":
         noise = nearby_pairs(noise, end)
-    time = _times(end, seeds[1])
+    time = tf.random.stateless_uniform([tf.shape(end)[0], 1], seeds[1], dtype=end.dtype)
     between = (1.0 - time) * noise + time * end
     velocity = field.velocity(between, time[:, 0], given)
     losses = tf.reduce_mean(tf.math.squared_difference(velocity, end - noise), -1)
@@ -127,10 +124,3 @@ def _data_at_the_field(flow: Flow, x, condition, seed) -> tuple:
     valid = tf.reduce_all(tf.math.is_finite(z), list(range(1, z.shape.rank)))
     # No gradient goes to what lies around the field, by whose scale the loss would fall.
     return (field, tf.stop_gradient(end), given), tf.stop_gradient(noise), valid
-
-
-def _times(end, seed):
-    """A time of each example, `[batch, 1]`, from 0 to 1."""
-    start = tf.random.stateless_uniform([], seed, dtype=end.dtype)
-    steps = tf.cast(tf.range(tf.shape(end)[0]), end.dtype)
-    return tf.math.floormod(start + GOLDEN_RATIO * steps, 1.0)[:, tf.newaxis]

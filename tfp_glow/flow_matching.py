@@ -65,8 +65,7 @@ def flow_matching_loss(flow: Flow, x, condition=None, *, pairing: str = "indepen
     """
     check_matchable(flow, pairing)
     seeds = tfp.random.split_seed(stateless_seed(seed), 2, salt="flow_matching")
-    end, noise, valid = _data_at_the_field(flow, x, condition, seeds[0])
-    field, end, given = end
+    (field, end, given), noise, valid = _data_at_the_field(flow, x, condition, seeds[0])
     if pairing == "optimal_transport":
         noise = nearby_pairs(noise, end)
     time = tf.random.stateless_uniform([tf.shape(end)[0], 1], seeds[1], dtype=end.dtype)

@@ -145,19 +145,6 @@ def test_a_model_trains_the_field_alone_and_goes_on_after_loading(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_density_of_a_trained_flow_is_that_of_the_data():
-    x = np.repeat([[-1.5], [1.5]], 2000, 0) + 0.3 * normal((4000, 1), seed=6)
-    model = tg.FlowModel(flows.ffjord(1, seed=0), loss="ot_flow_matching", seed=1)
-    model.compile(keras.optimizers.Adam(3e-3), jit_compile=True)
-    model.fit(np.float32(x), batch_size=250, epochs=60, verbose=0)
-    points = np.linspace(-5.0, 5.0, 1001, dtype="float32")[:, np.newaxis]
-    density = np.exp(model.predict(points, batch_size=1001, verbose=0))
-    np.testing.assert_allclose(np.sum(density) * 0.01, 1.0, atol=1e-2)
-    truth = scipy.stats.norm.pdf(np.ravel(points) - [[-1.5], [1.5]], scale=0.3).mean(0)
-    assert np.abs(density - truth).sum() * 0.01 < 0.25
-
-
-@pytest.mark.slow
 def test_a_u_net_reads_flat_events_as_images(tmp_path):
     flow = flows.ffjord(
         (4, 4, 2), network="unet", hidden_channels=4, tolerance=1e-2, num_classes=3, seed=0

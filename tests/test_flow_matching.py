@@ -73,6 +73,15 @@ def test_the_field_of_normal_data_is_the_minimum_and_gives_their_density():
         halves = tf.reduce_mean(tf.reshape(losses, [-1, 100]), 0)
     slopes = tape.jacobian(halves, error)
     assert np.abs(np.mean(slopes)) < 4 * np.std(slopes) / 10
+    backwards = tgb.Invert(
+        tgb.ContinuousFlow(
+            lambda inputs: -normal_field([inputs[0], 1.0 - inputs[1]]), dtype="float64"
+        )
+    )
+    inverted = tg.Flow(tg.standard_normal(2, "float64"), backwards)
+    np.testing.assert_allclose(
+        np.mean(tg.flow_matching_loss(inverted, x, seed=1)), np.mean(losses), rtol=0.03
+    )
     worse = flow_of(functools.partial(normal_field, error=0.3))
     assert np.mean(losses) < np.mean(tg.flow_matching_loss(worse, x, seed=0)) - 0.01
     truth = np.sum(scipy.stats.norm(MEAN, DEVIATION).logpdf(x[:5]), -1)
@@ -220,6 +229,8 @@ def test_bad_arguments():
         tg.FlowModel(conditional, loss="ot_flow_matching")
     with pytest.raises(ValueError, match="loss must be one of"):
         tg.FlowModel(conditional, loss="nats")
+    with pytest.raises(ValueError, match="must hold as many values as an event"):
+        tgb.ContinuousFlow(lambda i: i[0], network_shape=(2, 2, 1)).velocity(tf.zeros([1, 2]), 0.0)
     with pytest.raises(ValueError, match="pairing must be one of"):
         tg.flow_matching_loss(conditional, tf.zeros([1, 2]), [0], pairing="exact")
     for sizes, message in (

@@ -113,8 +113,8 @@ class Dequantized(tfd.Distribution):
     @property
     def initialized(self) -> bool:
         """Whether the flow's data-dependent initialization has run."""
-        noise_is = self._noise is None or self._noise.initialized
-        return noise_is and getattr(self._flow, "initialized", True)
+        of_noise = self._noise is None or self._noise.initialized
+        return of_noise and getattr(self._flow, "initialized", True)
 
     def initialize(self, x, condition=None, *, force: bool = False):
         """Initializes the flow, and that of the noise, from integers; see `Flow.initialize`."""

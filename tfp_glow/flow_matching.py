@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 from tfp_glow.bijectors import Conditioned, ContinuousFlow
 from tfp_glow.core.checks import check_choice
 from tfp_glow.core.modes import passed_fields
+from tfp_glow.core.passes import INVERSE
 from tfp_glow.core.seeds import stateless_seed
 from tfp_glow.flow import Flow
 from tfp_glow.solvers.pairing import nearby_pairs
@@ -65,13 +66,11 @@ def flow_matching_loss(flow: Flow, x, condition=None, *, pairing: str = "indepen
     """
     check_matchable(flow, pairing)
     seeds = tfp.random.split_seed(stateless_seed(seed), 2, salt="flow_matching")
-    (field, end, given), noise, valid = _data_at_the_field(flow, x, condition, seeds[0])
-    if pairing == "optimal_transport":
-        noise = nearby_pairs(noise, end)
+    field, start, end, given, valid = _ends_of_paths(flow, x, condition, pairing, seeds[0])
     time = tf.random.stateless_uniform([tf.shape(end)[0], 1], seeds[1], dtype=end.dtype)
-    between = (1.0 - time) * noise + time * end
+    between = (1.0 - time) * start + time * end
     velocity = field.velocity(between, time[:, 0], given)
-    losses = tf.reduce_mean(tf.math.squared_difference(velocity, end - noise), -1)
+    losses = tf.reduce_mean(tf.math.squared_difference(velocity, end - start), -1)
     return tf.where(valid, losses, tf.constant(float("nan"), losses.dtype))
 
 
@@ -113,13 +112,18 @@ def matched_variables(flow: Flow) -> list[tf.Variable]:
     return [variable for variables in (*fields, *readers) for variable in variables]
 
 
-def _data_at_the_field(flow: Flow, x, condition, seed) -> tuple:
-    """What the field is given to move of data and of noise, and which examples are valid."""
+def _ends_of_paths(flow: Flow, x, condition, pairing: str, seed) -> tuple:
+    """The field, where its paths start and end, its condition, and which examples are valid."""
     with passed_fields() as fields:
         z = flow.encode(x, condition)
         base = flow.distribution.sample(tf.shape(z)[:1], seed=seed)
         flow.decode(base, condition)
-    (field, end, given), (_, noise, _) = fields
-    valid = tf.reduce_all(tf.math.is_finite(z), list(range(1, z.shape.rank)))
+    (field, direction, data, given), (_, _, noise, _) = fields
     # No gradient goes to what lies around the field, by whose scale the loss would fall.
-    return (field, tf.stop_gradient(end), given), tf.stop_gradient(noise), valid
+    data, noise = tf.stop_gradient(data), tf.stop_gradient(noise)
+    if pairing == "optimal_transport":
+        noise = nearby_pairs(noise, data)
+    # Within Invert, the data stand where paths start.
+    start, end = (noise, data) if direction is INVERSE else (data, noise)
+    valid = tf.reduce_all(tf.math.is_finite(z), list(range(1, z.shape.rank)))
+    return field, start, end, given, valid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
@@ -113,7 +114,9 @@ class ContinuousFlow(NoisyBijector):
         )
         self._trace = check_choice(trace, ("exact", "hutchinson"), "trace")
         self._kinetic, self._jacobian = kinetic, jacobian
-        self._network_shape = network_shape and check_sizes(network_shape, "network_shape")
+        if network_shape is not None:
+            network_shape = check_sizes(network_shape, "network_shape")
+        self._network_shape = network_shape
         self._solver = tfp.math.ode.DormandPrince(
             rtol=tolerance, atol=tolerance, max_num_steps=MAX_STEPS
         )
@@ -147,7 +150,7 @@ class ContinuousFlow(NoisyBijector):
     def _move(self, direction: Pass, value, condition):
         passed = modes.current().fields
         if passed is not None:
-            passed.append((self, value, condition))
+            passed.append((self, direction, value, condition))
             return value, tf.zeros_like(value[..., 0])
         weights = [tf.convert_to_tensor(v) for v in self.keras_variables]
         seed = self.drawn_seed()
@@ -232,7 +235,7 @@ class ContinuousFlow(NoisyBijector):
             )
         time = time[:, tf.newaxis] if time.shape.rank else tf.fill([tf.shape(x)[0], 1], time)
         given = time if condition is None else tf.concat([time, condition], -1)
-        seen = x if self._network_shape is None else tf.reshape(x, [-1, *self._network_shape])
+        seen = x if self._network_shape is None else self._as_network_sees(x)
         velocity = tf.cast(self._network([seen, given]), x.dtype)
         if not velocity.shape[1:].is_compatible_with(seen.shape[1:]):
             raise ValueError(
@@ -240,6 +243,14 @@ class ContinuousFlow(NoisyBijector):
                 f"Received: {tuple(velocity.shape[1:])}."
             )
         return tf.reshape(velocity, [-1, x.shape[-1]])
+
+    def _as_network_sees(self, x):
+        if math.prod(self._network_shape) != x.shape[-1]:
+            raise ValueError(
+                f"network_shape of {self.name} must hold as many values as an event. "
+                f"Received: {self._network_shape} for events of {x.shape[-1]} values."
+            )
+        return tf.reshape(x, [-1, *self._network_shape])
 
 
 def _while_it_lasts(x, velocity, trace, cost) -> tuple:

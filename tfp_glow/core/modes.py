@@ -117,14 +117,14 @@ def collected_penalties() -> Iterator[list]:
 def passed_fields() -> Iterator[list]:
     """A `ContinuousFlow` that is met inside moves nothing, and notes what it was given to move.
 
-    Of each there is `(field, value, condition)`: of a pass from data, its values at time 1, of
-    one from latents those at time 0.
+    Of each there is `(field, direction, value, condition)`; the value is at time 1 in the inverse
+    direction, and at time 0 in the forward one.
 
     Example:
 
         with passed_fields() as fields:
             flow.encode(x)
-        ((field, end, condition),) = fields
+        ((field, direction, end, condition),) = fields
     """
     fields = []
     with _in_force(fields=fields):

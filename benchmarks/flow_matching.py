@@ -38,7 +38,9 @@ def main() -> None:
         for loss in options.losses:
             matching = options.matching_steps
             steps = options.likelihood_steps if loss == "likelihood" else matching
-            report("flow_matching", [_row(name, loss, steps, options)], keys=("data", "loss"))
+            report(
+                "flow_matching", [_row(name, loss, steps, options)], keys=("data", "loss", "steps")
+            )
 
 
 def _row(name: str, loss: str, steps: int, options: argparse.Namespace) -> dict:

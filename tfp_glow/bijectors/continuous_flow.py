@@ -242,10 +242,12 @@ class ContinuousFlow(NoisyBijector):
                 f"network of {self.name} must return velocities of shape {tuple(seen.shape[1:])}. "
                 f"Received: {tuple(velocity.shape[1:])}."
             )
-        return tf.reshape(velocity, [-1, x.shape[-1]])
+        if self._network_shape is None:
+            return velocity
+        return tf.reshape(velocity, [-1, math.prod(self._network_shape)])
 
     def _as_network_sees(self, x):
-        if math.prod(self._network_shape) != x.shape[-1]:
+        if x.shape[-1] not in (None, math.prod(self._network_shape)):
             raise ValueError(
                 f"network_shape of {self.name} must hold as many values as an event. "
                 f"Received: {self._network_shape} for events of {x.shape[-1]} values."

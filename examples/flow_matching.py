@@ -40,7 +40,7 @@ def main() -> None:
         seconds = time.process_time() - start
         nats = -np.mean(model.predict(test, batch_size=BATCH, verbose=0))
         print(f"{target:16s} {PAIRS[loss]:18s} {nats:.3f} nats, {seconds:.0f} s", flush=True)
-        draw_row(row, model, f"{target}, {PAIRS[loss]}: {nats:.2f} nats")
+        draw_row(row, model, f"{target}: {nats:.2f} nats\n{PAIRS[loss]}")
     save_figure(figure, options.output)
 
 

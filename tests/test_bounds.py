@@ -104,7 +104,7 @@ def test_the_density_of_learned_noise_integrates_to_one_and_all_of_it_learns():
 
 
 @pytest.mark.slow
-def test_learned_noise_of_images_trains_saves_and_exports(tmp_path):
+def test_learned_noise_of_images_trains_and_is_saved(tmp_path):
     images = np.random.default_rng(0).integers(0, 4, [16, 4, 4, 1]).astype("uint8")
     flow = flows.glow((4, 4, 1), levels=1, steps=1, hidden_channels=4, seed=0)
     noise = flows.dequantization_noise((4, 4, 1), couplings=2, hidden_channels=4, seed=1)
@@ -119,10 +119,6 @@ def test_learned_noise_of_images_trains_saves_and_exports(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras").distribution
     bounds = (d.log_prob(images, num_samples=2, seed=3) for d in (loaded, model.distribution))
     np.testing.assert_allclose(*bounds, atol=1e-5)
-    tg.export_saved_model(loaded, tmp_path / "exported")
-    signature = tf.saved_model.load(tmp_path / "exported").signatures["log_prob"]
-    bits = np.mean(signature(x=tf.constant(images, tf.int32))["log_prob"]) / -16 / np.log(2)
-    np.testing.assert_allclose(bits, np.mean(loaded.bits_per_dim(images)), atol=0.2)
 
 
 def test_noise_that_leaves_its_bin_is_nan():

@@ -1,4 +1,4 @@
-"""The modes that are in force where a value is computed: evaluation, draw, penalties, backend.
+"""The modes that are in force where a value is computed: evaluation, draw, penalties and others.
 
 They stand in one context variable, so that threads and coroutines do not see each other's. The
 threads in which tf.distribute runs its replicas start without a context; they are known by the
@@ -24,6 +24,7 @@ __all__ = [
     "draw",
     "evaluation",
     "lower_for",
+    "passed_fields",
     "reinstated",
 ]
 
@@ -38,12 +39,14 @@ class Modes:
       evaluating: Whether log-dets take their estimators' `evaluation_terms`.
       draw: Index of the noise, an int or a scalar tensor.
       penalties: What collects the penalties of training, if anything does.
+      fields: What collects the vector fields that are passed without moving, if anything does.
       backend: The backend to trace for, None for that of this machine.
     """
 
     evaluating: bool = False
     draw: int | tf.Tensor = 0
     penalties: Penalties | None = None
+    fields: list | None = None
     backend: Backend | None = None
 
 
@@ -108,6 +111,24 @@ def collected_penalties() -> Iterator[list]:
     penalties = Penalties(tf.compat.v1.get_default_graph())
     with _in_force(penalties=penalties):
         yield penalties.collected
+
+
+@contextlib.contextmanager
+def passed_fields() -> Iterator[list]:
+    """A `ContinuousFlow` that is met inside moves nothing, and notes what it was given to move.
+
+    Of each there is `(field, direction, value, condition)`; the value is at time 1 in the inverse
+    direction, and at time 0 in the forward one.
+
+    Example:
+
+        with passed_fields() as fields:
+            flow.encode(x)
+        ((field, direction, end, condition),) = fields
+    """
+    fields = []
+    with _in_force(fields=fields):
+        yield fields
 
 
 @contextlib.contextmanager

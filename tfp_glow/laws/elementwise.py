@@ -21,6 +21,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.core.checks import check_choice, check_number
+from tfp_glow.laws.logistic_mixture import LogisticMixture
 from tfp_glow.laws.spline import RationalQuadraticSpline
 
 __all__ = [
@@ -187,6 +188,7 @@ _LAWS = {
     "affine_exp": AffineExp,
     "affine_softsign": AffineSoftsign,
     "spline": RationalQuadraticSpline,
+    "logistic_mixture": LogisticMixture,
 }
 
 

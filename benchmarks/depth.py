@@ -1,6 +1,7 @@
 """How graph, tracing, compilation and memory grow with depth, looped and unrolled.
 
     python -m benchmarks.depth --steps 4 8 16 32 64 --xla
+    python -m benchmarks.depth --flow jet --steps 8 64 --modes "loop" "loop reversible"
 
 Every configuration is measured in a process of its own.
 """
@@ -37,6 +38,7 @@ def main() -> None:
         return
     for steps, mode in itertools.product(options.steps, options.modes):
         sizes = {"steps": steps, "width": options.width, "batch": options.batch}
+        sizes["flow"] = options.flow
         with Worker("benchmarks.depth", {"mode": mode, **sizes}) as worker:
             row = {"mode": mode, **sizes, **worker.ask("measure")}
         if options.xla:
@@ -45,14 +47,14 @@ def main() -> None:
         report("depth", [row], keys=("mode", *sizes))
 
 
-def _measure(*, mode: str, batch: int, **sizes) -> dict:
+def _measure(*, mode: str, flow: str, batch: int, **sizes) -> dict:
     """Builds a flow, traces its training step and runs it once."""
     import tensorflow as tf
 
-    from benchmarks.training import glow, train_step
+    from benchmarks.training import FLOWS, train_step
 
     x, start = tf.constant(random_images(batch)), time.perf_counter()
-    flow = glow(**sizes, **MODES[mode])
+    flow = FLOWS[flow](**sizes, **MODES[mode])
     built = time.perf_counter()
     flow.initialize(x)
     initialized, step = time.perf_counter(), train_step(flow)
@@ -79,6 +81,7 @@ def _of_xla(compiled: dict) -> dict:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, nargs="+", default=[4, 8, 16, 32, 64])
+    parser.add_argument("--flow", default="glow", help="glow or jet")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--batch", type=int, default=32)

@@ -84,12 +84,17 @@ class Budget:
     """
 
     def __init__(self, minutes: float):
-        self._seconds, self._start = 60.0 * minutes, time.process_time()
+        self._all, self._start = 60.0 * minutes, time.process_time()
 
     @property
     def share(self) -> float:
         """How much of it is spent, from 0 to 1."""
-        return min((time.process_time() - self._start) / self._seconds, 1.0)
+        return min(self.seconds / self._all, 1.0)
+
+    @property
+    def seconds(self) -> float:
+        """How many seconds of it are spent."""
+        return time.process_time() - self._start
 
     def learning_rate(self, highest: float) -> float:
         """Up over a fiftieth of the time, then down along a cosine."""

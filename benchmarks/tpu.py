@@ -1,7 +1,8 @@
 """The whole training step compiled by the TPU compiler for a v5e; needs no TPU.
 
     python -m benchmarks.tpu --steps 4 32 --width 128
-    python -m benchmarks.tpu --flow tarflow --steps 4 8 --width 128
+    python -m benchmarks.tpu --flow jet --steps 8 64 --width 128
+    python -m benchmarks.tpu --flow tarflow --steps 4 --width 128
 
 TensorFlow exports the program in one process and JAX's libtpu compiles it in another.
 """
@@ -17,10 +18,12 @@ from benchmarks.common import Worker, report, serve, worker_option
 from benchmarks.compilers import compile_for, to_stablehlo
 
 KEYS = ("flow", "gradient", "steps", "width", "batch", "networks")
-
-
 # How each flow saves memory, and what its gradient is called then.
-SAVING = {"glow": ("reversible", "reversible"), "tarflow": ("memory_saving", "recomputed")}
+SAVING = {
+    "glow": ("reversible", "reversible"),
+    "jet": ("reversible", "reversible"),
+    "tarflow": ("memory_saving", "recomputed"),
+}
 
 
 def main() -> None:
@@ -64,8 +67,8 @@ def _work(*, path: str, target: str, model: dict | None = None) -> None:
 def _exported(target: str, *, batch: int, networks: str, flow: str = "glow", **options) -> bytes:
     from benchmarks.training import FLOWS, export
 
-    flow = FLOWS[flow](network_dtype=networks, **options)
-    return export(flow, batch=batch, backend="cpu_xla" if target == "cpu" else "accelerator").hlo
+    made = FLOWS[flow](network_dtype=networks, **options)
+    return export(made, batch=batch, backend="cpu_xla" if target == "cpu" else "accelerator").hlo
 
 
 def _options() -> argparse.Namespace:

@@ -22,6 +22,7 @@ __all__ = [
     "bits_per_dim",
     "export",
     "glow",
+    "jet",
     "tarflow",
     "train_step",
 ]
@@ -36,12 +37,19 @@ def glow(*, steps: int, width: int, **options) -> Flow:
     )
 
 
+def jet(*, steps: int, width: int, **options) -> Flow:
+    """`flows.jet` of so many couplings, over channels and tokens in turn."""
+    return flows.jet(
+        IMAGE_SHAPE, blocks=steps // 2, channel_couplings=1, width=width, seed=0, **options
+    )
+
+
 def tarflow(*, steps: int, width: int, **options) -> Flow:
     """`flows.tarflow` of `steps` blocks."""
     return flows.tarflow(IMAGE_SHAPE, blocks=steps, width=width, seed=0, **options)
 
 
-FLOWS = {"glow": glow, "tarflow": tarflow}
+FLOWS = {"glow": glow, "jet": jet, "tarflow": tarflow}
 
 
 def bits_per_dim(distribution, x):

@@ -180,6 +180,7 @@ def test_a_large_made_is_seen_to_be_autoregressive(order):
         (lambda: MADE(2, hidden_units=(4, 8), residual=True), ValueError, "must all be equal"),
         (lambda: MADE(2, order="sorted"), ValueError, "'sorted'"),
         (lambda: MADE(3, order=[0, 1, 1]), ValueError, r"0 .. 2 once. Received: \[0, 1, 1\]"),
+        (lambda: MADE(3, activation="softmax"), ValueError, "every unit by itself"),
         (lambda: tgb.MaskedAutoregressive("relu"), TypeError, "network must be callable"),
         (lambda: tgb.Invert("exp"), TypeError, "bijector must be a tfb.Bijector"),
         (lambda: flows.maf(0), ValueError, "event_shape must be at least 1"),

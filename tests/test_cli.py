@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 import weakref
 
 import keras
@@ -347,6 +348,8 @@ def test_resume_needs_a_run(tmp_path):
         (["--law", "none"], ["law must be one of", "'none'"]),
         (["--epochs", 0], ["epochs must be at least 1"]),
         (["--learning-rate", -1], ["learning_rate must be at least 0. Received: -1.0"]),
+        (["--dequantization", "none"], ["dequantization must be one of"]),
+        (["--loss", "flow_matching"], ["exactly one ContinuousFlow", "'glow'"]),
         (["--data", "nowhere.npz"], ["nowhere.npz"]),
         (["--data", "elsewhere"], ["source must be", "'elsewhere'"]),
     ],
@@ -435,6 +438,29 @@ def test_evaluate_repeats_what_training_found(trained, data):
     assert result.stdout.strip() in training.stdout
     of_file = invoke("evaluate", folder / "best.keras", "--data", data)
     assert of_file.stdout == result.stdout
+
+
+def test_more_samples_of_the_noise_give_another_bound(trained):
+    one, many = (
+        invoke("evaluate", trained[0], "--importance-samples", count).stdout for count in (1, 8)
+    )
+    assert one == invoke("evaluate", trained[0]).stdout
+    assert one != many
+
+
+def test_settings_choose_the_noise_and_the_loss():
+    data = types.SimpleNamespace(image_shape=(4, 4, 1), num_classes=None, num_bins=4)
+    small = {"steps": 1, "hidden_channels": 4}
+    settings = Settings(dequantization="variational", levels=1, **small)
+    assert density_task.Density().new_model(settings, data).distribution.noise is not None
+    settings = Settings(flow="ffjord", network="unet", loss="flow_matching", **small)
+    model, curves = (
+        density_task.Density().new_model(settings, data),
+        density_task.Density().curves_of(settings),
+    )
+    assert set(curves) == {metric.name for metric in model.metrics} - {"loss"}
+    with pytest.raises(ValueError, match="loss means nothing to the task 'vae'"):
+        Settings(task="vae", loss="flow_matching")
 
 
 def test_evaluate_needs_data_that_fit(trained, tmp_path):

@@ -108,3 +108,14 @@ def test_stock_parts_take_part():
     mean, variance = tf.nn.moments(z, [0])
     np.testing.assert_allclose(mean, tf.zeros(2), atol=1e-5)
     np.testing.assert_allclose(variance, tf.ones(2), atol=1e-4)
+
+
+def test_a_floor_keeps_channels_that_hardly_vary_from_being_enlarged():
+    x = normal((1000, 2)) * np.array([2.0, 1e-4])
+    actnorm = tgb.ActNorm(2, floor=0.1, dtype="float64")
+    actnorm.initialize(x)
+    stds = np.std(x, 0)
+    rms = np.sqrt(np.mean(stds**2))
+    np.testing.assert_allclose(tf.exp(actnorm.log_scale), [stds[0], 0.1 * rms], rtol=1e-12)
+    with pytest.raises(ValueError, match="floor must be"):
+        tgb.ActNorm(2, floor=-1.0)

@@ -13,7 +13,7 @@ from tfp_glow.laws.elementwise import (
     get_law,
 )
 
-NAMES = ["additive", "multiplicative", "affine", "affine_exp", "spline"]
+NAMES = ["additive", "multiplicative", "affine", "affine_exp", "spline", "logistic_mixture"]
 
 
 @pytest.mark.parametrize("direction", ["forward", "inverse"])

@@ -7,6 +7,7 @@ from tfp_glow.dequantization import Dequantized
 from tfp_glow.export import export_saved_model
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flow_classifier import FlowClassifier
+from tfp_glow.flow_matching import flow_matching_loss
 from tfp_glow.inference import VAE
 from tfp_glow.latents import interpolate, join_levels, split_levels
 from tfp_glow.model import FlowModel
@@ -26,6 +27,7 @@ __all__ = [
     "denoise",
     "evaluation",
     "export_saved_model",
+    "flow_matching_loss",
     "flows",
     "inference",
     "interpolate",

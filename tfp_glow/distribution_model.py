@@ -33,10 +33,7 @@ class DistributionModel(ProbabilisticModel):
         super().__init__(distribution, seed=seed, name=name)
         self._distribution = distribution
         self.bits_per_dim = None
-        if isinstance(distribution, Dequantized):
-            self.bits_per_dim = self._counter = keras.metrics.Mean(name="bits_per_dim")
-        elif isinstance(distribution, Noised):
-            self._counter = keras.metrics.Mean(name="nats")
+        self._add_metrics()
 
     # What callers use.
 
@@ -69,7 +66,14 @@ class DistributionModel(ProbabilisticModel):
             self.initialize(first, self._roles(first_y)[0])
         return x
 
-    # What subclasses call.
+    # What subclasses call or change.
+
+    def _add_metrics(self) -> None:
+        """Creates the metrics that go with the loss."""
+        if isinstance(self._distribution, Dequantized):
+            self.bits_per_dim = self._counter = keras.metrics.Mean(name="bits_per_dim")
+        elif isinstance(self._distribution, Noised):
+            self._counter = keras.metrics.Mean(name="nats")
 
     def _arguments(self, inputs) -> tuple[tf.Tensor, dict]:
         """x and the keyword arguments of its density, from what `call` was called on."""

@@ -171,6 +171,24 @@ class Flow(TransformedDistribution):
         log_det = INVERSE.summed(self._one_pass, log_det, self.event_shape.rank)
         return z, self.distribution.log_prob(z) + log_det
 
+    def decode_and_log_prob(self, z, condition=None):
+        """The data of latents, and their density, of one pass.
+
+        Args:
+          z: `[..., *latent]`.
+          condition: What the flow is conditioned on, where it takes a condition.
+
+        Returns:
+          x `[..., *event]`, and log p(x) `[...]` in nats.
+
+        Example:
+
+            x, log_prob = flow.decode_and_log_prob(flow.distribution.sample(8))
+        """
+        ndims = self.distribution.event_shape.rank
+        x, log_det = self._one_pass.forward_and_log_det(z, condition, event_ndims=ndims)
+        return x, self.distribution.log_prob(z) - log_det
+
     def log_prob_moments(self, x, condition=None, *, draws: int = 16):
         """Mean and variance of `log_prob` over the noise of estimated log-dets.
 

@@ -13,11 +13,12 @@ from tfp_glow.flows import RECIPES
 
 __all__ = ["CLASSIFIERS", "FAMILIES", "FLOWS", "Family"]
 
-# Flows on data; the others build on a flow.
+# Flows on data; the others build on a flow, or are of its noise.
 FLOWS = tuple(
     name
     for name, recipe in RECIPES.items()
     if not {"flow", "flows"} & set(inspect.signature(recipe).parameters)
+    and name != "dequantization_noise"
 )
 CLASSIFIERS = ("revnet", "irevnet", "revvit")
 WEIGHT_DECAY = 0.3  # Suits the digits where nothing else is said.

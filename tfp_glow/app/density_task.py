@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import keras
 import tensorflow as tf
@@ -15,6 +15,7 @@ from tfp_glow.app.task import ImageKind, Task
 from tfp_glow.data import ImageData
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.export import export_saved_model
+from tfp_glow.flows import dequantization_noise
 from tfp_glow.model import FlowModel
 
 __all__ = ["Density"]
@@ -32,7 +33,16 @@ class Density(Task):
 
     def new_model(self, settings: Settings, data: ImageData) -> FlowModel:
         flow = settings.build(data.image_shape, data.num_classes)
-        return FlowModel(Dequantized(flow, data.num_bins), seed=settings.seed)
+        noise = None
+        if settings.dequantization == "variational":
+            noise = dequantization_noise(data.image_shape, seed=settings.seed)
+        distribution = Dequantized(flow, data.num_bins, noise=noise)
+        return FlowModel(distribution, loss=settings.loss, seed=settings.seed)
+
+    def curves_of(self, settings: Settings) -> Mapping[str, str]:
+        if settings.loss == "likelihood":
+            return self.curves
+        return {"velocity_error": "Mean squared error of the velocity"}
 
     def compile_options(self) -> dict:
         return {}
@@ -43,8 +53,10 @@ class Density(Task):
             tuple(distribution.event_shape), distribution.num_bins, distribution.num_classes
         )
 
-    def measure(self, model: FlowModel, batches: tf.data.Dataset, *, seed: int = 0) -> float:
-        return mean_bits_per_dim(model.distribution, batches, seed=seed)
+    def measure(
+        self, model: FlowModel, batches: tf.data.Dataset, *, seed: int = 0, num_samples: int = 1
+    ) -> float:
+        return mean_bits_per_dim(model.distribution, batches, num_samples=num_samples, seed=seed)
 
     def describe(self, measured: float) -> str:
         return f"{measured:.4f} bits/dim"

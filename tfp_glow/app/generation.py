@@ -127,12 +127,15 @@ def interpolate_images(
     return np.moveaxis(walk(*ends).numpy(), 0, 1)
 
 
-def mean_bits_per_dim(distribution: Dequantized, batches: tf.data.Dataset, *, seed: int = 0):
+def mean_bits_per_dim(
+    distribution: Dequantized, batches: tf.data.Dataset, *, num_samples: int = 1, seed: int = 0
+) -> float:
     """The mean bits per dimension over a data set, the same each time for a seed.
 
     Args:
       distribution: Distribution over integer images.
       batches: Batches of images, or pairs of images and conditions.
+      num_samples: Samples of the noise that the bound of an image is from; see `Dequantized`.
       seed: Seed of the dequantization noise.
 
     Returns:
@@ -147,7 +150,9 @@ def mean_bits_per_dim(distribution: Dequantized, batches: tf.data.Dataset, *, se
     def total(batch, batch_seed):
         images, condition = batch if isinstance(batch, tuple) else (batch, None)
         with evaluation():
-            bits = distribution.bits_per_dim(images, condition, seed=batch_seed)
+            bits = distribution.bits_per_dim(
+                images, condition, num_samples=num_samples, seed=batch_seed
+            )
         return tf.reduce_sum(bits), tf.size(bits)
 
     sums = [total(batch, [seed, index]) for index, batch in enumerate(batches)]

@@ -161,7 +161,7 @@ class Run:
                 f"epochs must be at least {done}, which the run has behind it. "
                 f"Received: {self.settings.epochs}."
             )
-        keep_epochs(self.folder / HISTORY, done, self.task.curves)
+        keep_epochs(self.folder / HISTORY, done, self.task.curves_of(self.settings))
         self._write_config()
         losses = validation_losses(self.folder / HISTORY)
         keep_best = KeepBest(self.folder / BEST, losses, self.settings.patience)
@@ -171,7 +171,7 @@ class Run:
         model = read_model(model_of(self.folder), self.settings.task)
         best = int(model.optimizer.iterations) // batches
         report(f"Training is over. Pictures and the SavedModel of epoch {best}, the best, follow.")
-        draw_curves(self.folder / HISTORY, self.folder / CURVES, self.task.curves)
+        draw_curves(self.folder / HISTORY, self.folder / CURVES, self.task.curves_of(self.settings))
         self.task.draw(model, data, self.folder, seed=self.settings.seed)
         with replacing(self.folder / EXPORT) as temporary:
             self.task.export(model, temporary)

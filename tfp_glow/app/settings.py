@@ -17,6 +17,11 @@ from tfp_glow.core.checks import check_choice, check_positive_int
 __all__ = ["Settings"]
 
 _RENAMED = {"coupling": "law"}  # What runs of 0.1.0 wrote.
+# Settings of densities alone, the default first.
+_OF_DENSITIES = {
+    "dequantization": ("uniform", "variational"),
+    "loss": ("likelihood", "flow_matching", "ot_flow_matching"),
+}
 
 DATA, MODEL, TRAINING = "Data", "Model", "Training"
 OF_FLOWS, OF_CLASSIFIERS = "Arguments of the flow", "Arguments of the classifier"
@@ -61,6 +66,13 @@ class Settings:
     model: str | None = _setting(None, MODEL, f"To classify: {', '.join(CLASSIFIERS)}.")
     posterior: str | None = _setting(None, MODEL, f"Of an autoencoder: {', '.join(POSTERIORS)}.")
     conditional: bool = _setting(False, MODEL, "Condition the flow on the images' labels.")
+    dequantization: str = _setting(
+        "uniform", MODEL, "Noise on the pixels: uniform, or variational, which is learned too."
+    )
+    loss: str = _setting(
+        "likelihood", MODEL, "likelihood; flow_matching or ot_flow_matching, for ffjord."
+    )
+    network: str | None = _argument("mlp or unet, of ffjord.")
     levels: int | None = _argument("Number of scales.")
     steps: int | None = _argument("Steps of flow, at each scale.")
     hidden_channels: int | None = _argument("Width of convolutional networks.")
@@ -68,7 +80,7 @@ class Settings:
         "Size of a dense network's hidden layer; repeat it for each layer."
     )
     law: str | None = _argument(
-        "affine, affine_softsign, affine_exp or additive; spline for maf, iaf."
+        "affine, affine_softsign, affine_exp, additive or logistic_mixture; spline for maf, iaf."
     )
     conv: str | None = _argument("1x1 convolutions: lu or plain.")
     factor_out: float | None = _argument("Part of the channels that leaves a level.")
@@ -138,6 +150,12 @@ class Settings:
                 raise ValueError(
                     f"{family.setting} means nothing to the task {self.task!r}. "
                     f"Received: {value!r}."
+                )
+        for name, values in _OF_DENSITIES.items():
+            value = check_choice(getattr(self, name), values, name)
+            if self.task != "density" and value != values[0]:
+                raise ValueError(
+                    f"{name} means nothing to the task {self.task!r}. Received: {value!r}."
                 )
         chosen = f"the {self._family.setting} {self.architecture!r}"
         accepted = self._family.accepted(self.architecture)

@@ -49,6 +49,10 @@ class Task(abc.ABC):
     def new_model(self, settings: Settings, data: ImageData) -> keras.Model:
         """The untrained model, not compiled, the same each time for a seed."""
 
+    def curves_of(self, settings: Settings) -> Mapping[str, str]:
+        """`curves` of a run with these settings."""
+        return self.curves
+
     @abc.abstractmethod
     def compile_options(self) -> dict:
         """The arguments of `compile` beside those that all runs share."""

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_channels, check_positive_int
+from tfp_glow.core.checks import check_channels, check_number, check_positive_int
 
 __all__ = ["ActNorm", "mean_and_log_std"]
 
@@ -27,6 +27,10 @@ class ActNorm(FlowBijector):
 
     Args:
       channels: Size of the last dimension.
+      floor: Smallest standard deviation that `initialize` takes for a channel, as a share of the
+        root mean square of all. Channels that hardly vary in the first batch, as pixels at the
+        border of an image, are not enlarged without bound so: one that does vary later would
+        be hundreds of standard deviations away.
       dtype: dtype of the parameters and of the values.
       name: Name of the bijector.
 
@@ -45,11 +49,19 @@ class ActNorm(FlowBijector):
       arXiv:1807.03039, section 3.1.
     """
 
-    def __init__(self, channels: int, *, dtype: str = "float32", name: str | None = None):
+    def __init__(
+        self,
+        channels: int,
+        *,
+        floor: float = 0.0,
+        dtype: str = "float32",
+        name: str | None = None,
+    ):
         check_positive_int(channels, "channels")
         super().__init__(
             forward_min_event_ndims=1, dtype=dtype, is_constant_jacobian=True, name=name
         )
+        self._floor = check_number(floor, "floor", least=0, below=1)
         self.shift = self.add_variable(np.zeros(channels), name="shift")
         self.log_scale = self.add_variable(np.zeros(channels), name="log_scale")
         self.add_flag()
@@ -66,6 +78,8 @@ class ActNorm(FlowBijector):
 
     def _initialize(self, x, condition=None):
         mean, log_std = mean_and_log_std(x)
+        if self._floor > 0:
+            log_std = tf.maximum(log_std, _log_rms(log_std) + np.log(self._floor))
         self.shift.assign(mean)
         self.log_scale.assign(log_std)
         return self._inverse_and_log_det(x)[0]
@@ -76,3 +90,7 @@ def mean_and_log_std(x):
     mean, variance = tf.nn.moments(x, axes=list(range(x.shape.rank - 1)))
     std = tf.sqrt(variance)
     return mean, tf.math.log(tf.where(std < MIN_STD, tf.ones_like(std), std))
+
+
+def _log_rms(log_std):
+    return 0.5 * tf.math.log(tf.reduce_mean(tf.exp(2.0 * log_std)))

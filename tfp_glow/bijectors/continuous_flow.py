@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.core.checks import check_callable, check_choice, check_number
+from tfp_glow.core import modes
+from tfp_glow.core.checks import check_callable, check_choice, check_number, check_sizes
 from tfp_glow.core.conditioner import hold_network
 from tfp_glow.core.conditions import check_condition
 from tfp_glow.core.noise import NoisyBijector, noise_like
@@ -56,6 +58,8 @@ class ContinuousFlow(NoisyBijector):
       kinetic: Weight of the penalty on the velocity.
       jacobian: Weight of the penalty on its Jacobian, by the trace's noise where that has any.
       condition_shape: Event shape `(k,)` of the condition, or None for no condition.
+      network_shape: Shape in which the network reads an event and returns its velocity, `(H, W, C)`
+        of images for instance; a vector when omitted.
       tolerance: Relative and absolute error that the solver allows itself in a step. TFP rounds the
         method's coefficients to float32, so that a path errs by about 1e-7 in float64 too.
       seed: Seed of the noise.
@@ -92,6 +96,7 @@ class ContinuousFlow(NoisyBijector):
         kinetic: float = 0.0,
         jacobian: float = 0.0,
         condition_shape: Iterable[int] | None = None,
+        network_shape: Sequence[int] | None = None,
         tolerance: float = 1e-5,
         seed: int | None = None,
         dtype: str = "float32",
@@ -109,6 +114,9 @@ class ContinuousFlow(NoisyBijector):
         )
         self._trace = check_choice(trace, ("exact", "hutchinson"), "trace")
         self._kinetic, self._jacobian = kinetic, jacobian
+        if network_shape is not None:
+            network_shape = check_sizes(network_shape, "network_shape")
+        self._network_shape = network_shape
         self._solver = tfp.math.ode.DormandPrince(
             rtol=tolerance, atol=tolerance, max_num_steps=MAX_STEPS
         )
@@ -119,13 +127,16 @@ class ContinuousFlow(NoisyBijector):
         hold_network(self, network)
 
     def velocity(self, x, time, condition=None):
-        """f(x, t) at a time from 0 to 1, `[..., size]`."""
+        """f(x, t), `[..., size]`, at a time from 0 to 1, or at times `[...]`, one an example."""
+        x = tf.convert_to_tensor(x, dtype_hint=self.dtype)
+        time = tf.cast(time, x.dtype)
+        if time.shape.rank:
+            time = tf.reshape(tf.broadcast_to(time, tf.shape(x)[:-1]), [-1])
 
         def on_batch(inputs):
             x, condition = split_condition(inputs)
-            return self._velocity(x, tf.cast(time, x.dtype), condition)
+            return self._velocity(x, time, condition)
 
-        x = tf.convert_to_tensor(x, dtype_hint=self.dtype)
         return with_one_batch_dimension(
             on_batch, x, 1, check_condition(condition, self.condition_shape, self.dtype, self.name)
         )
@@ -137,6 +148,10 @@ class ContinuousFlow(NoisyBijector):
         return self._move(INVERSE, x, condition)
 
     def _move(self, direction: Pass, value, condition):
+        passed = modes.current().fields
+        if passed is not None:
+            passed.append((self, direction, value, condition))
+            return value, tf.zeros_like(value[..., 0])
         weights = [tf.convert_to_tensor(v) for v in self.keras_variables]
         seed = self.drawn_seed()
         # Eagerly, operation by operation, the solver would take seconds.
@@ -155,8 +170,13 @@ class ContinuousFlow(NoisyBijector):
         return self._trace == "hutchinson"
 
     @property
+    def has_penalty(self) -> bool:
+        """Whether training is to be held to short or even paths."""
+        return self._kinetic > 0 or self._jacobian > 0
+
+    @property
     def _is_penalized(self) -> bool:
-        return penalties_wanted() and (self._kinetic > 0 or self._jacobian > 0)
+        return penalties_wanted() and self.has_penalty
 
     def _solve(self, direction: Pass, value, condition, weights, seed, penalized: bool):
         """Where values `[batch, size]` get to, the log-det and the penalty."""
@@ -213,15 +233,26 @@ class ContinuousFlow(NoisyBijector):
                 f"trace='exact' is for events of up to {LARGEST_EXACT} values; take 'hutchinson'. "
                 f"Received: {x.shape[-1]}."
             )
-        time = tf.fill([tf.shape(x)[0], 1], time)
+        time = time[:, tf.newaxis] if time.shape.rank else tf.fill([tf.shape(x)[0], 1], time)
         given = time if condition is None else tf.concat([time, condition], -1)
-        velocity = tf.cast(self._network([x, given]), x.dtype)
-        if not velocity.shape[1:].is_compatible_with(x.shape[1:]):
+        seen = x if self._network_shape is None else self._as_network_sees(x)
+        velocity = tf.cast(self._network([seen, given]), x.dtype)
+        if not velocity.shape[1:].is_compatible_with(seen.shape[1:]):
             raise ValueError(
-                f"network of {self.name} must return velocities of shape {tuple(x.shape[1:])}. "
+                f"network of {self.name} must return velocities of shape {tuple(seen.shape[1:])}. "
                 f"Received: {tuple(velocity.shape[1:])}."
             )
-        return velocity
+        if self._network_shape is None:
+            return velocity
+        return tf.reshape(velocity, [-1, math.prod(self._network_shape)])
+
+    def _as_network_sees(self, x):
+        if x.shape[-1] not in (None, math.prod(self._network_shape)):
+            raise ValueError(
+                f"network_shape of {self.name} must hold as many values as an event. "
+                f"Received: {self._network_shape} for events of {x.shape[-1]} values."
+            )
+        return tf.reshape(x, [-1, *self._network_shape])
 
 
 def _while_it_lasts(x, velocity, trace, cost) -> tuple:

@@ -36,6 +36,7 @@ class Coupling(FlowBijector):
     | `"affine_exp"` | c = (b + shift) * exp(bound * tanh(s / bound)) |
     | `"affine_softsign"` | c = b * exp(bound * s / (bound + abs(s))) + shift |
     | `"spline"` | c = a monotone rational-quadratic spline of b |
+    | `"logistic_mixture"` | c = logit(sum_k pi_k sigmoid((b - mu_k) / s_k)) * exp(a) + shift |
 
     The network's output is the law's parameters, (shift, s) for instance, one after the other
     along the channels, each with the channels of b.

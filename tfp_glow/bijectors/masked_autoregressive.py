@@ -9,12 +9,15 @@ import tensorflow as tf
 from tfp_glow.core.bijector import FlowBijector
 from tfp_glow.core.checks import check_positive_int
 from tfp_glow.core.conditioner import check_reach, conditioner, hold_network, within_reach
-from tfp_glow.core.passes import broadcast_batch
 from tfp_glow.core.shapes import with_one_batch_dimension
 from tfp_glow.core.sparsity import is_autoregressive
 from tfp_glow.laws.elementwise import Law, check_parameters, get_law
+from tfp_glow.solvers.autoregressive import solve_autoregressive
 
 __all__ = ["MaskedAutoregressive"]
+
+# Up to as many values whole passes are faster.
+_FEW = 8
 
 
 class MaskedAutoregressive(FlowBijector):
@@ -24,8 +27,10 @@ class MaskedAutoregressive(FlowBijector):
         forward:  x_d = law(z_d; network(x)_d)       for one d after the other
 
     where network(x)_d reads only the x that come before x_d in the network's order. `inverse`
-    evaluates the network once, `forward` as often as there are values: densities are fast,
-    samples slow. `Invert` of it, the inverse autoregressive flow, has it the other way round.
+    evaluates the network once. So does `forward` over a `MADE`, unit by unit: its arithmetic is
+    that of one density, but in as many short steps as there are values. Any other network it
+    evaluates until no value changes any more, as often as there are values at most.
+    `Invert` of it, the inverse autoregressive flow, has it the other way round.
 
     It stands beside `tfb.MaskedAutoregressiveFlow`, with whose values it agrees, because that one
     evaluates the network twice for a density and hides a Keras 3 network's variables.
@@ -33,7 +38,8 @@ class MaskedAutoregressive(FlowBijector):
     Args:
       network: A built Keras layer or model, or any callable, from `[batch, size]` to the
         law's parameters, such as `MADE`. With a condition it is called on the list
-        `[x, condition]`. Or a factory of one, as for `Coupling`.
+        `[x, condition]`. Or a factory of one, as for `Coupling`. What has a method `one_by_one`
+        like MADE's is generated from by that.
       law: What is done to each value; see `Coupling`.
       event_shape: Size of an event, which a factory needs.
       condition_shape: Event shape `(k,)` of the condition, or None for no condition.
@@ -48,6 +54,8 @@ class MaskedAutoregressive(FlowBijector):
         to be autoregressive: changes of the inputs, one by one, show what reads what, as far as
         the weights of the moment connect it. That is looked at where the size is known and
         code runs eagerly.
+      NotImplementedError: From the second derivatives of `forward` over more than a few values
+        where the network is no `MADE`, or the law a function to a bijector.
       TypeError: If `network` is not callable.
 
     Example:
@@ -98,19 +106,44 @@ class MaskedAutoregressive(FlowBijector):
         return z, tf.reduce_sum(log_det, -1)
 
     def _forward_and_log_det(self, z, condition=None):
-        def body(count, x, _):
-            # Each pass makes one more value right, and the last one's log-det is that of all.
-            x, log_det = self._law.forward(z, self._parameters_of_law(x, condition))
-            return count + 1, tf.ensure_shape(x, z.shape), tf.reduce_sum(log_det, -1)
+        one_by_one = getattr(self._network, "one_by_one", None)
+        if z.shape[-1] <= _FEW:
+            x, log_det = self._pass_for_each_value(z, condition)
+        elif one_by_one is None or self._law.parameters_per_channel is None:
+            x, log_det = self._solve(z, condition)
+        else:
+            x, log_det = one_by_one(self._choose, z, condition)
+        return x, tf.reduce_sum(log_det, -1)
 
-        size = z.shape[-1]
-        _, x, log_det = tf.while_loop(
-            lambda count, *_: count < size,
-            body,
-            (tf.constant(0), tf.zeros_like(z), broadcast_batch(0.0, z, 1)),
-            maximum_iterations=size,
-        )
+    def _pass_for_each_value(self, z, condition):
+        x = tf.zeros_like(z)
+        for _ in range(z.shape[-1]):
+            x, log_det = self._one_pass(z, x, condition)
         return x, log_det
+
+    def _choose(self, z, raw):
+        """What the network sees of one value, the value, and its log-det."""
+        check_parameters(raw, z, self._law, self.name)
+        x, log_det = self._law.forward(z, tf.cast(raw, z.dtype))
+        if x.shape[-1] != 1:
+            raise ValueError(
+                "law must do the same to every channel. "
+                f"Received: {self._law}, which makes {x.shape[-1]} values of one."
+            )
+        return within_reach(x, self._reach), x, log_det
+
+    def _solve(self, z, condition):
+        """Evaluates the whole network until the values stay as they are."""
+
+        def values(x):
+            return self._one_pass(z, x, condition)[0]
+
+        x = solve_autoregressive(values, tf.zeros_like(z), name=self.name)
+        return x, self._one_pass(z, x, condition)[1]
+
+    def _one_pass(self, z, x, condition):
+        """All values and their log-dets, right where the values before them are right in x."""
+        return self._law.forward(z, self._parameters_of_law(x, condition))
 
     def _check_autoregressive(self, size: int) -> None:
         def network(x):

@@ -1,4 +1,4 @@
-"""The modes in force where a value is computed: evaluation, draw, guidance, penalties, backend.
+"""The modes that are in force where a value is computed: evaluation, draw, penalties and others.
 
 They stand in one context variable, so that threads and coroutines do not see each other's. The
 threads in which tf.distribute runs its replicas start without a context; they are known by the
@@ -25,6 +25,7 @@ __all__ = [
     "evaluation",
     "guided",
     "lower_for",
+    "passed_fields",
     "reinstated",
 ]
 
@@ -40,6 +41,7 @@ class Modes:
       draw: Index of the noise, an int or a scalar tensor.
       guidance: Weight of classifier-free guidance, None for none; see `core/guidance.py`.
       penalties: What collects the penalties of training, if anything does.
+      fields: What collects the vector fields that are passed without moving, if anything does.
       backend: The backend to trace for, None for that of this machine.
     """
 
@@ -47,6 +49,7 @@ class Modes:
     draw: int | tf.Tensor = 0
     guidance: float | tf.Tensor | None = None
     penalties: Penalties | None = None
+    fields: list | None = None
     backend: Backend | None = None
 
 
@@ -118,6 +121,24 @@ def guided(weight: float | tf.Tensor) -> Iterator[None]:
     """Bijectors that know a null class follow the condition more than it says, by this weight."""
     with _in_force(guidance=weight):
         yield
+
+
+@contextlib.contextmanager
+def passed_fields() -> Iterator[list]:
+    """A `ContinuousFlow` that is met inside moves nothing, and notes what it was given to move.
+
+    Of each there is `(field, direction, value, condition)`; the value is at time 1 in the inverse
+    direction, and at time 0 in the forward one.
+
+    Example:
+
+        with passed_fields() as fields:
+            flow.encode(x)
+        ((field, direction, end, condition),) = fields
+    """
+    fields = []
+    with _in_force(fields=fields):
+        yield fields
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from tfp_glow.flows.autoregressive_prior import autoregressive_prior
 from tfp_glow.flows.conditioned import conditioned
 from tfp_glow.flows.coupling_spline import coupling_spline
+from tfp_glow.flows.dequantization_noise import dequantization_noise
 from tfp_glow.flows.ffjord import ffjord
 from tfp_glow.flows.gaussian import gaussian, gaussian_base
 from tfp_glow.flows.glow import glow
@@ -26,6 +27,7 @@ __all__ = [
     "autoregressive_prior",
     "conditioned",
     "coupling_spline",
+    "dequantization_noise",
     "ffjord",
     "gaussian",
     "gaussian_base",

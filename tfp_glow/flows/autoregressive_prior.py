@@ -33,7 +33,7 @@ def autoregressive_prior(
 
     with p(z_t | ...) a normal whose mean and scale a masked network gives. It is a flow like any
     other, and starts as the flow that it is given. Densities take one more network
-    evaluation; samples take one for each latent.
+    evaluation; samples too, unit by unit in as many short steps as there are latents.
 
     Args:
       flow: A flow with flat latents, on images or vectors, trained or not. Its variables are

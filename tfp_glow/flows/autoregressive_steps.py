@@ -21,7 +21,9 @@ from tfp_glow.networks import MADE
 
 __all__ = ["AutoregressiveLaw", "Order", "autoregressive_flow"]
 
-AutoregressiveLaw = Literal["affine_softsign", "affine", "affine_exp", "additive", "spline"]
+AutoregressiveLaw = Literal[
+    "affine_softsign", "affine", "affine_exp", "additive", "spline", "logistic_mixture"
+]
 Order = Literal["reverse", "random"]
 
 

@@ -35,7 +35,9 @@ def glow(
     levels: int = 3,
     steps: int = 8,
     hidden_channels: int = 128,
-    law: Literal["affine_softsign", "affine", "affine_exp", "additive"] = "affine_softsign",
+    law: Literal[
+        "affine_softsign", "affine", "affine_exp", "additive", "logistic_mixture"
+    ] = "affine_softsign",
     reach: float | None = 10.0,
     conv: Literal["lu", "plain"] = "lu",
     condition_size: int | None = None,

@@ -32,11 +32,12 @@ def iaf(
     dtype: str = "float32",
     network_dtype: str | None = None,
 ) -> Flow:
-    """IAF, the inverse autoregressive flow: fast samples, slow densities.
+    """IAF, the inverse autoregressive flow: samples in one pass, densities value by value.
 
     Each step is ActNorm and the inverse of a `MaskedAutoregressive` over a `MADE`. A sample, with
-    its own density, evaluates every network once; the density of other data once for each
-    value, which makes it a flow for variational inference, or for data of few values.
+    its own density, evaluates every network once, which makes it a flow for variational
+    inference. So does the density of other data, unit by unit in as many short steps as there
+    are values.
 
     Args:
       event_shape: An int for vectors, or the shape of events that are read as vectors.

@@ -30,6 +30,7 @@ __all__ = ["jet"]
 
 tfb = tfp.bijectors
 _LAW = AffineSigmoid(floor=0.05, top=1.95, offset=0.0)
+_FLOOR = 0.03
 
 
 @recipe
@@ -54,7 +55,8 @@ def jet(
 ) -> Flow:
     """Jet, a flow on the patches of an image whose couplings are vision transformers.
 
-    An image becomes a sequence of patches, `[tokens, channels]`. Each block has ActNorm,
+    An image becomes a sequence of patches, `[tokens, channels]`, whose values each start with a
+    standard deviation of 1, by an ActNorm over all of them. Each block has another over channels,
     `channel_couplings` couplings that read half of the channels of all tokens, drawn at random,
     and one that reads half of the tokens with all of their channels: every other one as on a
     checkerboard, every other row, or every other column, in turn. All blocks are one loop. It
@@ -142,7 +144,9 @@ def jet(
     bijector = Chain(
         [
             Squeeze(patch_size),
-            tfb.Reshape([rows, columns, channels], [tokens, channels]),
+            tfb.Reshape([rows, columns, channels], [tokens * channels]),
+            ActNorm(tokens * channels, floor=_FLOOR, dtype=dtype),
+            tfb.Reshape([tokens * channels], [tokens, channels]),
             Repeat(block, blocks, reversible=reversible, unroll=unroll),
             tfb.Reshape([tokens, channels], [tokens * channels]),
         ]

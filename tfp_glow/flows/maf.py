@@ -34,11 +34,11 @@ def maf(
     dtype: str = "float32",
     network_dtype: str | None = None,
 ) -> Flow:
-    """MAF, the masked autoregressive flow: fast densities, slow samples.
+    """MAF, the masked autoregressive flow: densities in one pass, samples value by value.
 
     Each step is ActNorm and a `MaskedAutoregressive` over a `MADE`. A density evaluates every
-    network once, a sample once for each value. The first step takes the values in their own
-    order.
+    network once. So does a sample, unit by unit in as many short steps as there are values. The
+    first step takes the values in their own order.
 
     Args:
       event_shape: An int for vectors, or the shape of events that are read as vectors.

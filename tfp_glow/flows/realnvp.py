@@ -46,7 +46,8 @@ def realnvp(
     levels: int = 2,
     hidden_channels: int = 32,
     blocks: int = 2,
-    law: Literal["affine_softsign", "affine_exp", "affine", "additive"] | None = None,
+    law: Literal["affine_softsign", "affine_exp", "affine", "additive", "logistic_mixture"]
+    | None = None,
     reach: float | None = 10.0,
     condition_size: int | None = None,
     num_classes: int | None = None,

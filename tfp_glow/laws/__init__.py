@@ -10,6 +10,7 @@ from tfp_glow.laws.elementwise import (
     Multiplicative,
     get_law,
 )
+from tfp_glow.laws.logistic_mixture import LogisticMixture
 from tfp_glow.laws.masks import MaskName, get_mask, kept_channels
 from tfp_glow.laws.spline import RationalQuadraticSpline
 
@@ -20,6 +21,7 @@ __all__ = [
     "AffineSoftsign",
     "FromBijector",
     "Law",
+    "LogisticMixture",
     "MaskName",
     "Multiplicative",
     "RationalQuadraticSpline",

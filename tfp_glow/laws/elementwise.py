@@ -6,8 +6,9 @@ A law turns `raw`, the network's output, into an elementwise bijection:
     law.forward(z, raw) -> (x, elementwise log|dx/dz|)
 
 and says in `parameters_per_channel` how many channels of `raw` each transformed channel needs,
-which come one after the other: all channels' first parameters, then all their second ones. A
-`raw` of zeros is where every law is nearest to the identity.
+which come one after the other: all channels' first parameters, then all their second ones. It does
+the same to every channel, so that one can be transformed by itself. A `raw` of zeros is where every
+law is nearest to the identity.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.core.checks import check_choice, check_number
+from tfp_glow.laws.logistic_mixture import LogisticMixture
 from tfp_glow.laws.spline import RationalQuadraticSpline
 
 __all__ = [
@@ -186,6 +188,7 @@ _LAWS = {
     "affine_exp": AffineExp,
     "affine_softsign": AffineSoftsign,
     "spline": RationalQuadraticSpline,
+    "logistic_mixture": LogisticMixture,
 }
 
 

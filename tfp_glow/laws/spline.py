@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from tfp_glow.core.checks import check_number, check_positive_int
+from tfp_glow.laws.layout import parameters_of_values
 
 __all__ = ["RationalQuadraticSpline"]
 
@@ -85,8 +86,7 @@ class RationalQuadraticSpline:
 
     def _knots(self, value, raw) -> _Knots:
         """The bins of every value, along a last dimension."""
-        shape = [*_leading(value), self.parameters_per_channel, value.shape[-1]]
-        raw = tf.linalg.matrix_transpose(tf.reshape(raw, shape))
+        raw = parameters_of_values(raw, value, self.parameters_per_channel)
         widths, heights, slopes = tf.split(raw, [self.bins, self.bins, self.bins - 1], axis=-1)
         slopes = self.least + (1 - self.least) * tf.nn.softplus(slopes + _SLOPE_OF_ONE)
         ones = tf.ones_like(slopes[..., :1])
@@ -151,10 +151,3 @@ class _Bin(_Knots):
     def _shape(self):
         mean_slope = self.height / self.width
         return mean_slope, self.slope + self.next_slope - 2 * mean_slope
-
-
-def _leading(value) -> list:
-    """The sizes of all dimensions but the last, static where they are known."""
-    sizes = tf.shape(value)
-    static = value.shape.as_list()
-    return [sizes[i] if static[i] is None else static[i] for i in range(len(static) - 1)]

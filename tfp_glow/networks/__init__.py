@@ -4,6 +4,7 @@ from tfp_glow.networks.attention import SelfAttention
 from tfp_glow.networks.causal_transformer import CausalTransformer
 from tfp_glow.networks.conv import ZeroConv2D
 from tfp_glow.networks.glow_network import GlowNetwork
+from tfp_glow.networks.image_reader import ImageReader
 from tfp_glow.networks.level_classifier import LevelClassifier
 from tfp_glow.networks.lipschitz import LipschitzConv2D, LipschitzDense
 from tfp_glow.networks.lipschitz_networks import LipschitzConvNetwork, LipschitzMLP
@@ -13,6 +14,7 @@ from tfp_glow.networks.mlp import MLP
 from tfp_glow.networks.preactivation import PreactivationConvs
 from tfp_glow.networks.resnet import ResNet
 from tfp_glow.networks.token_mlp import TokenMLP
+from tfp_glow.networks.unet import UNet
 from tfp_glow.networks.vit import ViT
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "MLP",
     "CausalTransformer",
     "GlowNetwork",
+    "ImageReader",
     "LevelClassifier",
     "LipSwish",
     "LipschitzConv2D",
@@ -30,6 +33,7 @@ __all__ = [
     "ResNet",
     "SelfAttention",
     "TokenMLP",
+    "UNet",
     "ViT",
     "ZeroConv2D",
 ]

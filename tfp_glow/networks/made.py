@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import keras
@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.networks.configured import ConfiguredLayer
+from tfp_glow.networks.incremental import ByDegree
 from tfp_glow.networks.initial import uniform
 
 __all__ = ["MADE"]
@@ -57,7 +58,7 @@ class MADE(ConfiguredLayer):
         each; all of `hidden_units` must be equal.
       order: `"forward"` for x_1 first, `"reverse"` for the last one first, `"random"`, or for each
         input its place from 0.
-      activation: A Keras activation.
+      activation: A Keras activation that treats every unit by itself.
       condition_size: Size of the condition vector, which every hidden unit of the first
         layer reads, or None.
       degrees_from: The hidden units' lowest degree; when omitted 0 with a condition, and 1
@@ -71,7 +72,8 @@ class MADE(ConfiguredLayer):
 
     Raises:
       ValueError, TypeError: If a size is no positive int, the order is none of the inputs,
-        or `residual` is given layers of different sizes.
+        `residual` is given layers of different sizes, or the activation mixes units, as softmax
+        does.
 
     Example:
 
@@ -85,6 +87,11 @@ class MADE(ConfiguredLayer):
 
     # Which `MaskedAutoregressive` need not find out.
     autoregressive_by_masks = True
+
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        if "one_by_one" not in vars(cls):
+            cls.one_by_one = None  # What a subclass computes is not known here.
 
     def __init__(
         self,
@@ -106,7 +113,8 @@ class MADE(ConfiguredLayer):
         parameters = 2 if outputs is None else _parameters_of_each(outputs, size)
         _check_hidden(hidden_units, residual)
         check_seed(seed)
-        self.activation = keras.activations.get(activation)
+        self.activation = _elementwise(activation)
+        self._size = size
         self._residual = residual
         layers = 2 * len(hidden_units) + 1
         seeds = np.random.SeedSequence(seed).generate_state(2 * layers + 1).tolist()
@@ -120,18 +128,22 @@ class MADE(ConfiguredLayer):
     def _build_layers(
         self, degrees, lowest, hidden_units, parameters, condition_size, seeds
     ) -> None:
-        inputs, self.hidden = degrees, []
+        inputs, self.hidden, hidden_degrees = degrees, [], []
         seeds = zip(seeds[::2], seeds[1::2], strict=True)
         repeats = [1, *[2 if self._residual else 1] * (len(hidden_units) - 1)]
         for units, repeat in zip(hidden_units, repeats, strict=True):
             for _ in range(repeat):
                 hidden = lowest + np.arange(units) % (degrees.size - lowest)
                 self.hidden.append(self._dense(inputs[:, None] <= hidden, next(seeds)))
+                hidden_degrees.append(hidden)
                 inputs = hidden
         self.last = self._dense(np.tile(inputs[:, None] < degrees, parameters), next(seeds))
         self.embed = None
         if condition_size is not None:
             self.embed = self._dense(np.ones([condition_size, hidden_units[0]]), next(seeds))
+        # Of a residual block's two layers the second one is added.
+        skips = [self._residual and index % 2 == 1 for index in range(len(hidden_degrees) - 1)]
+        self._by_degree = ByDegree(degrees, hidden_degrees, parameters=parameters, skips=skips)
 
     def _dense(self, mask: np.ndarray, seeds: Sequence[int]) -> MaskedDense:
         """A built layer."""
@@ -157,6 +169,50 @@ class MADE(ConfiguredLayer):
                 hidden = layer(self.activation(hidden))
         return self.last(self.activation(hidden))
 
+    def one_by_one(self, choose: Callable, given, condition=None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Finds inputs that depend on the outputs for them, at about the cost of one call.
+
+        In the order of the inputs, `choose(given_d, outputs_d) -> (x_d, *two results)` says what
+        input d is, all of shape `[batch, 1]` but the outputs `[batch, parameters]`, which are what
+        the network gives for x_1 .. x_{d-1}.
+
+        Args:
+          choose: That function.
+          given: `[..., size]`, what `choose` gets of each input.
+          condition: `[..., condition_size]`, or None.
+
+        Returns:
+          The two results, `[..., size]`.
+
+        Raises:
+          ValueError: If `given` does not have as many values as the network has inputs.
+        """
+        if given.shape[-1] != self._size:
+            raise ValueError(
+                f"{self.name} has {self._size} inputs. Received: values of shape {given.shape}."
+            )
+
+        def run(inputs):
+            given, condition = split_condition(inputs)
+            layers = [*self.hidden, self.last]
+            biases = [self._rounded(layer.bias) for layer in layers]
+            if condition is not None:
+                biases[0] += tf.cast(self.embed(condition), self.variable_dtype)
+            return self._by_degree.run(
+                choose,
+                given,
+                [self._rounded(layer.kernel) for layer in layers],
+                biases,
+                activation=self.activation,
+                compute_dtype=self.compute_dtype,
+            )
+
+        return with_one_batch_dimension(run, given, 1, condition)
+
+    def _rounded(self, weight: keras.Variable) -> tf.Tensor:
+        """A weight as layers use it, in the dtype that it is kept in."""
+        return tf.cast(tf.cast(weight, self.compute_dtype), self.variable_dtype)
+
     @classmethod
     def from_config(cls, config: dict) -> MADE:
         if "parameters" in config:  # As version 0.1.0 saved it.
@@ -164,6 +220,18 @@ class MADE(ConfiguredLayer):
             config = {**config, "outputs": outputs, "degrees_from": 0}
             del config["parameters"]
         return super().from_config(config)
+
+
+def _elementwise(activation) -> Callable:
+    """The activation; raises where a unit's value depends on others, which no mask would see."""
+    function, units = keras.activations.get(activation), tf.linspace(-2.0, 2.0, 6)
+    with tf.init_scope():
+        alone = function(units[:, tf.newaxis])[:, 0]
+        if not np.allclose(alone, function(units[tf.newaxis])[0], atol=1e-5):
+            raise ValueError(
+                f"activation must treat every unit by itself. Received: {activation!r}."
+            )
+    return function
 
 
 def _parameters_of_each(outputs: int, size: int) -> int:

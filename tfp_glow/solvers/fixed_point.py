@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfp_glow.core.once_differentiable import once_differentiable
+from tfp_glow.solvers.implicit import differentiable_solution
 
 __all__ = ["solve_fixed_point"]
 
@@ -29,21 +30,15 @@ def solve_fixed_point(
     Raises:
       tf.errors.InvalidArgumentError: If an example is given up. Compiled by XLA, it is NaN.
     """
-    options = {"tolerance": tolerance, "max_iterations": max_iterations, "name": name}
-    x = tf.stop_gradient(_iterate(lambda x: z - g(x), z, **options))
-    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-        tape.watch(x)
-        y = g(x)
+    iterate = functools.partial(
+        _iterate, tolerance=tolerance, max_iterations=max_iterations, name=name
+    )
 
-    @tf.custom_gradient
-    def implicit(solution):
-        def gradient(upstream):
-            w = _iterate(lambda w: upstream - tape.gradient(y, x, w), upstream, **options)
-            return once_differentiable(w, f"The solution of a fixed point, in {name},")
+    def f(x):
+        return z - g(x)
 
-        return tf.identity(solution), gradient
-
-    return implicit(z - y)
+    who = f"The solution of a fixed point, in {name},"
+    return differentiable_solution(f, iterate(f, z), iterate=iterate, who=who)
 
 
 def _iterate(step: Callable, start, *, tolerance: float, max_iterations: int, name: str):

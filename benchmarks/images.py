@@ -1,0 +1,112 @@
+"""Likelihoods of image flows of about equal size, trained for the same time.
+
+    python -m benchmarks.images glow tarflow --data mnist.npz --minutes 60
+
+Two train at a time, each in a process of its own on a core of its own, until each has had so many
+minutes of its core. All train on the same batches, by Adam with a rate that rises over a fiftieth
+of the time and falls along a cosine, gradients clipped to a norm of 1. The learning rates are
+those that were best in five minutes. `mnist.npz` holds `x_train` and `x_test` as Keras has them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import importlib
+import os
+import pathlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.common import Worker, peak_rss, report, serve, worker_option
+from benchmarks.residual import Budget
+
+__all__ = ["Images"]
+
+KEYS = ("data", "model", "minutes")
+OURS, TORCH = "benchmarks.images_ours", "benchmarks.images_normflows"
+MODULES = {"glow": OURS, "jet": OURS, "tarflow": OURS, "normflows": TORCH}
+RATES = {"glow": 5e-3, "jet": 2e-3, "tarflow": 2e-3, "normflows": 1e-3}
+CORES = 2
+
+
+@dataclass(frozen=True)
+class Images:
+    """Training and test images `[N, H, W, C]`, whole numbers below 256, and the batch size."""
+
+    train: np.ndarray
+    test: np.ndarray
+    batch: int = 64
+
+    @classmethod
+    def load(cls, path: str) -> Images:
+        """Reads them from a file."""
+        with np.load(path) as file:
+            parts = [file[name] for name in ("x_train", "x_test")]
+        return cls(*(part if part.ndim == 4 else part[..., np.newaxis] for part in parts))
+
+    def batches(self):
+        """Random batches without end, the same for all."""
+        generator = np.random.default_rng(0)
+        while True:
+            order = generator.permutation(len(self.train))
+            for start in range(0, len(order) - self.batch + 1, self.batch):
+                yield self.train[order[start : start + self.batch]]
+
+
+def main() -> None:
+    """Trains the flows that are asked for, or one of them as a worker."""
+    options = _options()
+    if options.worker:
+        _work(**options.worker)
+        return
+    common = {"data": options.data, "minutes": options.minutes, "output": str(options.output)}
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(CORES))
+        measure = functools.partial(_in_worker, common, options.peers_python)
+        for row in pool.map(measure, options.models):
+            report("images", [row], keys=KEYS)
+
+
+def _in_worker(common: dict, peers_python: str | None, model: str) -> dict:
+    is_peer = peers_python and MODULES[model] == TORCH
+    python = {"python": peers_python} if is_peer else {}
+    with Worker("benchmarks.images", {**common, "model": model}, **python) as worker:
+        return worker.ask("train")
+
+
+def _work(*, data: str, minutes: float, output: str, model: str) -> None:
+    core = list(MODULES).index(model) % CORES
+    os.sched_setaffinity(0, {core})
+    folder = pathlib.Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    train = importlib.import_module(MODULES[model]).train
+    images, name = Images.load(data), pathlib.Path(data).stem
+
+    def measure() -> dict:
+        start, budget = time.perf_counter(), Budget(minutes)
+        measured = train(model, images, budget, RATES[model], folder / f"{name}-{model}")
+        facts = {"data": name, "model": model, "minutes": minutes}
+        wall_s = time.perf_counter() - start
+        return {**facts, **measured, "peak_rss_gb": peak_rss(), "wall_s": wall_s}
+
+    serve({"train": measure})
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", default=list(MODULES), help=", ".join(MODULES))
+    parser.add_argument("--data", help="mnist.npz, as Keras has it, or alike")
+    parser.add_argument("--minutes", type=float, default=60.0, help="time on a core, of training")
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/images"))
+    parser.add_argument("--peers-python", help="interpreter that has normflows")
+    worker_option(parser)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

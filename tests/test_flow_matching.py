@@ -171,6 +171,9 @@ def test_a_u_net_reads_flat_events_as_images(tmp_path):
     velocity = field.velocity(tf.reshape(x, [8, 32]), 0.3, tf.one_hot(y, 3))
     images = field._network([x, given])
     np.testing.assert_allclose(velocity, tf.reshape(images, [8, 32]), atol=1e-6)
+    traced = tf.function(lambda x: field.velocity(x, 0.3, tf.one_hot(y, 3)))
+    traced = traced.get_concrete_function(tf.TensorSpec([None, None]))
+    np.testing.assert_allclose(traced(tf.reshape(x, [8, 32])), velocity, atol=1e-5)
     for other in (tf.concat([given[:, :1] + 0.5, given[:, 1:]], -1), tf.reverse(given, [0])):
         assert np.abs(field._network([x, other]) - images).max() > 1e-4
     model.save(tmp_path / "model.keras")

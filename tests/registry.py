@@ -320,3 +320,9 @@ REGISTRY: dict[str, Entry] = {
 
 def coupling_of_four(dtype: str) -> tgb.Coupling:
     return tgb.Coupling(mlp(4, 2, dtype), dtype=dtype)
+
+
+# One entry of each kind, with and without a condition, for what takes long and depends on no more.
+ONE_OF_EACH = sorted(
+    {(e.kind, e.condition is None): name for name, e in sorted(REGISTRY.items())[::-1]}.values()
+)

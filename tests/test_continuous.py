@@ -242,3 +242,11 @@ def test_in_a_loop_every_field_has_its_gradient():
 def test_bad_arguments(build, error, message):
     with pytest.raises(error, match=message):
         build()
+
+
+def test_normalization_by_keras_is_refused():
+    """Its second derivatives, by which the log-det is trained, are wrong."""
+    network = keras.Sequential([keras.Input([2]), keras.layers.LayerNormalization()])
+    for make in (tgb.ContinuousFlow, tgb.ResidualBlock):
+        with pytest.raises(ValueError, match=r"networks.LayerNorm or GroupNorm.*layer_normal"):
+            make(network)

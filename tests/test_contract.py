@@ -6,11 +6,17 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests.helpers import jacobian_log_det, normal, randomize
-from tests.registry import REGISTRY
+from tests.registry import ONE_OF_EACH, REGISTRY
 from tfp_glow import bijectors as tgb
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 NAMES = sorted(REGISTRY)
+# Three solutions of a differential equation compile long; test_continuous compiles one.
+COMPILED = [
+    *(name for name in ONE_OF_EACH if REGISTRY[name].kind is not tgb.ContinuousFlow),
+    *("Coupling-checkerboard_odd", "Coupling-spline", "MaskedAutoregressive-spline"),
+    *("Repeat-residual-reversible", "Repeat-reversible", "Sylvester-orthogonal"),
+]
 
 
 class Case:
@@ -89,18 +95,17 @@ def test_log_dets_equal_the_autodiff_jacobian(case):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("case", COMPILED, indirect=True)
 def test_dynamic_batch_in_tf_function(case):
     """One trace with a batch of any size, compiled, gives every variable its gradient."""
     b, variables = case.bijector, case.bijector.trainable_variables
-    # Three solutions of a differential equation compile long; test_continuous compiles one.
-    jit_compile = not isinstance(b, tgb.ContinuousFlow)
     spec = tf.TensorSpec([None, *case.entry.event_shape], "float64")
     specs = [spec]
     if case.entry.condition is not None:
         condition = case.kwargs((1,))["condition"]
         specs.append(tf.TensorSpec([None, *condition.shape[1:]], condition.dtype))
 
-    @tf.function(input_signature=specs, jit_compile=jit_compile)
+    @tf.function(input_signature=specs, jit_compile=True)
     def run(x, condition=None):
         kwargs = {} if condition is None else {"condition": condition}
         with tf.GradientTape() as tape:
@@ -110,16 +115,14 @@ def test_dynamic_batch_in_tf_function(case):
             loss = 0.5 * tf.reduce_sum(z**2) - tf.reduce_sum(ildj)
         return z, ildj, b.forward(tf.identity(z), **kwargs), tape.gradient(loss, variables)
 
-    # XLA compiles once more for each size.
-    for size in (3,) if jit_compile else (1, 3):
-        x, kwargs = case.data((size,)), case.kwargs((size,))
-        z, ildj, x_again, gradients = run(x, *kwargs.values())
-        event_ndims = len(case.entry.event_shape)
-        eager_ildj = b.inverse_log_det_jacobian(x, event_ndims=event_ndims, **kwargs)
-        np.testing.assert_allclose(z, case.latents((size,)), atol=10 * case.entry.tolerance)
-        np.testing.assert_allclose(x_again, x, atol=10 * case.entry.tolerance)
-        np.testing.assert_allclose(ildj, eager_ildj, atol=10 * case.entry.tolerance)
-        assert all(g is not None and np.isfinite(g).all() for g in gradients)
+    x, kwargs = case.data((3,)), case.kwargs((3,))
+    z, ildj, x_again, gradients = run(x, *kwargs.values())
+    event_ndims = len(case.entry.event_shape)
+    eager_ildj = b.inverse_log_det_jacobian(x, event_ndims=event_ndims, **kwargs)
+    np.testing.assert_allclose(z, case.latents((3,)), atol=10 * case.entry.tolerance)
+    np.testing.assert_allclose(x_again, x, atol=10 * case.entry.tolerance)
+    np.testing.assert_allclose(ildj, eager_ildj, atol=10 * case.entry.tolerance)
+    assert all(g is not None and np.isfinite(g).all() for g in gradients)
 
 
 @pytest.mark.slow

@@ -18,6 +18,8 @@ from tfp_glow import flows
 
 tfd = tfp.distributions
 
+# The others, whose steps the contract test compiles, take longest.
+COMPILED = [n for n in CONDITIONAL if n not in ("ffjord", "jet") and not n.endswith("-images")]
 CLASSES = np.array([0, 1, 2, 9, 1, 2], np.int32)
 GOOD, BAD = [0, 4, 5], [1, 2, 3]
 
@@ -77,7 +79,7 @@ def test_eagerly(hostile):
     z = hostile.flow.encode(x, known).numpy()
     assert np.isnan(z[[1, 2]]).all()
     assert np.isfinite(z[GOOD]).all()
-    with pytest.raises(ValueError, match="class ids from 0 to 2"):
+    with pytest.raises(ValueError, match=r"class ids from (0|-1) to 2"):
         hostile.log_prob(x, CLASSES)
     assert hostile.log_prob(x[:0], known[:0]).shape == (0,)
     assert hostile.flow.sample(0, condition=known[:0], seed=1).shape[0] == 0
@@ -86,6 +88,7 @@ def test_eagerly(hostile):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("hostile", COMPILED, indirect=True)
 def test_compiled(hostile):
     """By XLA; graphs without it are those of the exported signatures below."""
     hostile.check(tf.function(hostile.log_prob, input_signature=specs(hostile), jit_compile=True))

@@ -18,6 +18,7 @@ from tfp_glow.core.noise import NoisyBijector, noise_like
 from tfp_glow.core.once_differentiable import differentiated_once
 from tfp_glow.core.passes import FORWARD, INVERSE, Pass
 from tfp_glow.core.penalties import add_penalty, penalties_wanted
+from tfp_glow.core.second_order import refuse_wrong_second_derivatives
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.core.substitution import refuse_assignments, substituted
 from tfp_glow.solvers.log_det_estimators import LARGEST_EXACT, value_and_jacobian
@@ -69,7 +70,8 @@ class ContinuousFlow(NoisyBijector):
     Shapes: `[..., size]` both ways, the log-det `[...]`.
 
     Raises:
-      ValueError: If the network is not built, or an argument is out of its range.
+      ValueError: If the network is not built or normalizes by layers of Keras, whose second
+        derivatives are wrong, or an argument is out of its range.
       TypeError: If `network` is not callable.
       tf.errors.InvalidArgumentError: If the solver takes more than 10,000 steps.
 
@@ -103,6 +105,7 @@ class ContinuousFlow(NoisyBijector):
         name: str | None = None,
     ):
         check_callable(network, "network")
+        refuse_wrong_second_derivatives(network)
         check_number(kinetic, "kinetic", least=0)
         check_number(jacobian, "jacobian", least=0)
         check_number(tolerance, "tolerance", above=0)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfp_glow.core.checks import check_callable, check_number, check_positive_int
 from tfp_glow.core.conditioner import hold_network
 from tfp_glow.core.noise import NoisyBijector
+from tfp_glow.core.second_order import refuse_wrong_second_derivatives
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.solvers.fixed_point import solve_fixed_point
 from tfp_glow.solvers.log_det_estimators import Exact, LogDetEstimator, get_estimator
@@ -51,7 +52,8 @@ class ResidualBlock(NoisyBijector):
     Shapes: `[..., *event]` both ways, the log-det `[...]`.
 
     Raises:
-      ValueError: If the network is not built, or changes the shape.
+      ValueError: If the network is not built, changes the shape, or normalizes by layers of Keras,
+        whose second derivatives are wrong.
       TypeError: If `network` is not callable.
       tf.errors.InvalidArgumentError: If the iteration of an example does not come to an end, as
         it need not where the network is no contraction. In code compiled by XLA, where no
@@ -83,6 +85,7 @@ class ResidualBlock(NoisyBijector):
         name: str | None = None,
     ):
         check_callable(network, "network")
+        refuse_wrong_second_derivatives(network)
         check_positive_int(event_ndims, "event_ndims")
         check_positive_int(max_iterations, "max_iterations")
         if tolerance is not None:

@@ -17,7 +17,6 @@ __all__ = [
     "check_image",
     "condition_size_of",
     "event_size",
-    "patch_grid",
     "seeds_from",
     "vector_flow",
 ]
@@ -45,18 +44,6 @@ def check_image(
             f"{argument} must have sides divisible by {2**halvings}. "
             f"Received: {tuple(image_shape)} with levels={levels}."
         )
-
-
-def patch_grid(image_shape: Sequence[int], patch_size: int) -> tuple[int, int, int]:
-    """Rows and columns of an image's patches, and the values of one."""
-    check_image(image_shape, levels=0, halvings=0, argument="image_shape")
-    height, width, channels = image_shape
-    if height % patch_size or width % patch_size:
-        raise ValueError(
-            f"patch_size must divide the sides of image_shape={tuple(image_shape)}. "
-            f"Received: {patch_size}."
-        )
-    return height // patch_size, width // patch_size, channels * patch_size**2
 
 
 def condition_size_of(condition_size: int | None, num_classes: int | None) -> int | None:

@@ -18,10 +18,10 @@ from tfp_glow.bijectors import (
     FlowBijector,
     Permutation,
     Repeat,
-    Squeeze,
 )
 from tfp_glow.flow import Flow, standard_normal
-from tfp_glow.flows.ingredients import condition_size_of, patch_grid, seeds_from
+from tfp_glow.flows.ingredients import condition_size_of, seeds_from
+from tfp_glow.flows.patches import on_patches, patch_grid
 from tfp_glow.flows.recipe import recipe
 from tfp_glow.laws import AffineSigmoid, Law
 from tfp_glow.networks import ViT
@@ -30,7 +30,6 @@ __all__ = ["jet"]
 
 tfb = tfp.bijectors
 _LAW = AffineSigmoid(floor=0.05, top=1.95, offset=0.0)
-_FLOOR = 0.03
 
 
 @recipe
@@ -141,16 +140,8 @@ def jet(
         parts = [part for _ in range(channel_couplings) for part in over_channels()]
         return Chain([ActNorm(channels, dtype=dtype), *parts, *over_tokens()])
 
-    bijector = Chain(
-        [
-            Squeeze(patch_size),
-            tfb.Reshape([rows, columns, channels], [tokens * channels]),
-            ActNorm(tokens * channels, floor=_FLOOR, dtype=dtype),
-            tfb.Reshape([tokens * channels], [tokens, channels]),
-            Repeat(block, blocks, reversible=reversible, unroll=unroll),
-            tfb.Reshape([tokens, channels], [tokens * channels]),
-        ]
-    )
+    loop = Repeat(block, blocks, reversible=reversible, unroll=unroll)
+    bijector = on_patches(loop, image_shape, patch_size, dtype=dtype)
     if num_classes is not None:
         bijector = ClassConditional(bijector, num_classes)
     return Flow(standard_normal(math.prod(image_shape), dtype), bijector, name="jet")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import (
     AutoregressiveTokens,
@@ -17,17 +16,16 @@ from tfp_glow.bijectors import (
     Permutation,
     Recompute,
     Repeat,
-    Squeeze,
 )
 from tfp_glow.flow import Flow, standard_normal
-from tfp_glow.flows.ingredients import condition_size_of, event_size, patch_grid, seeds_from
+from tfp_glow.flows.ingredients import condition_size_of, event_size, seeds_from
+from tfp_glow.flows.patches import on_patches, patch_grid
 from tfp_glow.flows.recipe import recipe
 from tfp_glow.laws import AffineSoftsign, Law
 from tfp_glow.networks import CausalTransformer
 
 __all__ = ["tarflow"]
 
-tfb = tfp.bijectors
 _LAW = AffineSoftsign(bound=2.0)
 
 
@@ -58,7 +56,8 @@ def tarflow(
         inverse:  z_t = law^-1(x_t; transformer(x_<t))    all t at once
         forward:  x_t = law(z_t; transformer(x_<t))       one t after the other
 
-    and the next block reads the patches in reverse order. A density evaluates every transformer
+    and the next block reads the patches in reverse order. Before the first block every value gets a
+    standard deviation of 1, by an ActNorm over all of them. A density evaluates every transformer
     once. Sampling is a loop over the patches in each block that keeps the keys and values
     of the patches before: its cost grows with `layers` in proportion, and with the number of
     patches as attention does, at most with its square.
@@ -126,14 +125,7 @@ def tarflow(
         block = _block(network, law, tokens, condition_shape, reach, dtype)
         return Recompute(block) if memory_saving else block
 
-    bijector = Chain(
-        [
-            Squeeze(patch_size),
-            tfb.Reshape([rows, columns, channels], tokens),
-            Repeat(make_block, blocks),
-            tfb.Reshape(tokens, [event_size(image_shape)]),
-        ]
-    )
+    bijector = on_patches(Repeat(make_block, blocks), image_shape, patch_size, dtype=dtype)
     if num_classes is not None:
         options = {"label_dropout": label_dropout, "seed": next(seeds)}
         bijector = ClassConditional(bijector, num_classes, **options)

@@ -11,6 +11,7 @@ from tfp_glow.networks.lipschitz_networks import LipschitzConvNetwork, Lipschitz
 from tfp_glow.networks.lipswish import LipSwish
 from tfp_glow.networks.made import MADE
 from tfp_glow.networks.mlp import MLP
+from tfp_glow.networks.normalization import GroupNorm, LayerNorm
 from tfp_glow.networks.preactivation import PreactivationConvs
 from tfp_glow.networks.resnet import ResNet
 from tfp_glow.networks.token_mlp import TokenMLP
@@ -22,7 +23,9 @@ __all__ = [
     "MLP",
     "CausalTransformer",
     "GlowNetwork",
+    "GroupNorm",
     "ImageReader",
+    "LayerNorm",
     "LevelClassifier",
     "LipSwish",
     "LipschitzConv2D",

@@ -9,6 +9,7 @@ from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.networks.attention import SelfAttention
 from tfp_glow.networks.configured import ConfiguredLayer
+from tfp_glow.networks.normalization import LayerNorm
 from tfp_glow.networks.token_mlp import TokenMLP
 
 __all__ = ["CausalTransformer"]
@@ -86,7 +87,7 @@ class CausalTransformer(ConfiguredLayer):
             self.attentions.append(self._built(attention, width))
             mlp = TokenMLP(expansion=expansion, seed=next(seeds), **options)
             self.mlps.append(self._built(mlp, width))
-        normalize = keras.layers.LayerNormalization(epsilon=1e-6, dtype=self.dtype_policy)
+        normalize = LayerNorm(epsilon=1e-6, dtype=self.dtype_policy)
         self.normalize = self._built(normalize, width)
         # Small, so that a law starts near the identity, and not zero, so that all layers learn.
         self.out = self._dense(outputs, width, next(seeds), scale=0.01)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
 from tfp_glow.networks.configured import ConfiguredLayer
+from tfp_glow.networks.normalization import LayerNorm
 
 __all__ = ["LevelClassifier"]
 
@@ -76,7 +77,7 @@ class LevelClassifier(ConfiguredLayer):
                 hidden_channels, 3, padding="same", kernel_initializer=kernel, **options
             )
             convolution.build((None, *shape))
-            norm = keras.layers.LayerNormalization(**options)
+            norm = LayerNorm(**options)
             norm.build((None, *shape[:-1], hidden_channels))
             self.convolutions.append(convolution)
             self.norms.append(norm)

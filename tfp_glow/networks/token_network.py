@@ -7,6 +7,7 @@ import numpy as np
 
 from tfp_glow.core.checks import check_number, check_seed
 from tfp_glow.networks.configured import ConfiguredLayer
+from tfp_glow.networks.normalization import LayerNorm
 
 __all__ = ["TokenNetwork"]
 
@@ -35,7 +36,7 @@ class TokenNetwork(ConfiguredLayer):
         check_seed(seed)
         *self.seeds, its_seed, path_seed = np.random.SeedSequence(seed).generate_state(4).tolist()
         policy = self.dtype_policy
-        self.normalize = keras.layers.LayerNormalization(epsilon=1e-6, dtype=policy)
+        self.normalize = LayerNorm(epsilon=1e-6, dtype=policy)
         self.dropout = keras.layers.Dropout(dropout, seed=its_seed, dtype=policy)
         self.drop_path = keras.layers.Dropout(
             drop_path, noise_shape=(None, 1, 1), seed=path_seed, dtype=policy

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
 from tfp_glow.core.shapes import with_one_batch_dimension
 from tfp_glow.networks.configured import ConfiguredLayer
+from tfp_glow.networks.normalization import GroupNorm
 
 __all__ = ["UNet"]
 
@@ -88,7 +89,7 @@ class UNet(ConfiguredLayer):
             _Block(width, inputs=3 * width, seed=next(seeds), **options)
             for width in reversed(widths[:-1])
         ]
-        self.norm = keras.layers.GroupNormalization(4, dtype=self.dtype_policy)
+        self.norm = GroupNorm(4, dtype=self.dtype_policy)
         self.last = keras.layers.Conv2D(
             outputs, 3, padding="same", kernel_initializer="zeros", dtype=self.dtype_policy
         )
@@ -122,7 +123,7 @@ class _Block(keras.layers.Layer):
     def __init__(self, channels: int, *, inputs: int, embedding: int, seed: int, dtype):
         super().__init__(dtype=dtype)
         seeds = np.random.SeedSequence(seed).generate_state(4).tolist()
-        self.norms = [keras.layers.GroupNormalization(4, dtype=dtype) for _ in range(2)]
+        self.norms = [GroupNorm(4, dtype=dtype) for _ in range(2)]
         self.convolutions = [_convolution(channels, seed, dtype) for seed in seeds[:2]]
         self.embed = keras.layers.Dense(channels, kernel_initializer=_normal(seeds[2]), dtype=dtype)
         self.shortcut = keras.layers.Dense(

@@ -10,6 +10,7 @@ from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.networks.attention import SelfAttention
 from tfp_glow.networks.configured import ConfiguredLayer
 from tfp_glow.networks.initial import uniform
+from tfp_glow.networks.normalization import LayerNorm
 from tfp_glow.networks.token_mlp import TokenMLP
 
 __all__ = ["ViT"]
@@ -87,7 +88,7 @@ class ViT(ConfiguredLayer):
                 TokenMLP(seed=next(seeds), dtype=policy),
             )
         ]
-        self.normalize = keras.layers.LayerNormalization(epsilon=1e-6, dtype=policy)
+        self.normalize = LayerNorm(epsilon=1e-6, dtype=policy)
         for layer in (*self.parts, self.normalize):
             layer.build(shape)
         self.built = True

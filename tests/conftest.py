@@ -11,6 +11,10 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
+# Graphs are made of so many objects that looking for garbage now and then takes long.
+gc.set_threshold(100_000, 50, 100)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def what_stays_is_not_searched_for_garbage():
     """TensorFlow keeps every graph with a custom gradient: millions of objects in the end."""

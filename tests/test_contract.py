@@ -173,6 +173,7 @@ def test_copy_repr_equality_hash_and_slicing(case):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("case", ONE_OF_EACH, indirect=True)
 def test_saved_model_reloads(case, tmp_path):
     b = case.bijector
     x, kwargs = case.data((2,)), case.kwargs((2,))

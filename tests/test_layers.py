@@ -81,9 +81,8 @@ def test_gradients_and_state_equal_those_of_the_stored_network(name, jit_compile
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LAYERS)
-def test_gradients_in_float32_after_a_hundred_steps(name):
-    make, shape = LAYERS[name]
+def test_gradients_in_float32_after_a_hundred_steps():
+    make, shape = LAYERS["tokens"]
     x = normal((6, *shape), "float32")
     layer = make("float32", depth=4)
     train(layer, x, 100, jit_compile=False)

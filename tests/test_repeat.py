@@ -85,11 +85,8 @@ def values_and_gradients(make_step: Callable, depth: int, x, condition, dtype: s
         "hand-written",
     ],
 )
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"),
-    [("float64", 1e-10), pytest.param("float32", 1e-4, marks=pytest.mark.slow)],
-)
-def test_modes_agree(name, dtype, tolerance):
+def test_modes_agree(name):
+    dtype = "float64"
     make_step, shape, condition_shape = STEPS[name]
     x = 0.5 * normal((3, *shape), dtype)
     condition = None if condition_shape is None else normal((3, *condition_shape), dtype)
@@ -98,7 +95,7 @@ def test_modes_agree(name, dtype, tolerance):
         other = values_and_gradients(make_step, 3, x, condition, dtype, **mode)
         for expected, actual in zip(loop, tf.nest.flatten(other), strict=True):
             scale = np.max(np.abs(expected))
-            np.testing.assert_allclose(actual / scale, expected / scale, atol=tolerance)
+            np.testing.assert_allclose(actual / scale, expected / scale, atol=1e-10)
 
 
 @pytest.mark.slow
@@ -112,11 +109,10 @@ def test_modes_agree_at_depth_64():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-4)])
-def test_modes_agree_after_training_at_depth_64(dtype, tolerance):
-    x = normal((64, 4), dtype) ** 3
+def test_modes_agree_in_float32_after_training_at_depth_64():
+    x = normal((64, 4), "float32") ** 3
     loop, reversible = (
-        tgb.Repeat(lambda: vector_step(dtype), 64, reversible=reversible)
+        tgb.Repeat(lambda: vector_step("float32"), 64, reversible=reversible)
         for reversible in (False, True)
     )
     start, end = train(loop, x)
@@ -126,7 +122,7 @@ def test_modes_agree_after_training_at_depth_64(dtype, tolerance):
     expected, actual = (log_prob_sample_and_gradients(b, x) for b in (loop, reversible))
     for one, another in zip(expected, actual, strict=True):
         scale = np.max(np.abs(one))
-        np.testing.assert_allclose(another / scale, one / scale, atol=tolerance)
+        np.testing.assert_allclose(another / scale, one / scale, atol=1e-4)
 
 
 def vector_step(dtype: str) -> tgb.GlowStep:

@@ -103,12 +103,11 @@ def image_flow() -> tg.Flow:
     return tg.Flow(tg.standard_normal(64), tgb.Chain([tgb.ActNorm(4), stock_glow()]))
 
 
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
-def test_stock_glow_in_one_chain_with_ours(jit_compile, tmp_path):
-    """Not exported: tfb.Glow cannot trace a batch of unknown size."""
+def test_stock_glow_in_one_chain_with_ours(tmp_path):
+    """By XLA. Not exported: tfb.Glow cannot trace a batch of unknown size."""
     x = normal((32, 4, 4, 4), "float32")
     model = tg.FlowModel(image_flow())
-    model.compile(keras.optimizers.Adam(1e-2), jit_compile=jit_compile)
+    model.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
     losses = model.fit(x, batch_size=16, epochs=3, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     model.save_weights(tmp_path / "stock.weights.h5")

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 
-from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
-from tfp_glow.networks.attention import SelfAttention
-from tfp_glow.networks.configured import ConfiguredLayer
-from tfp_glow.networks.initial import uniform
-from tfp_glow.networks.normalization import LayerNorm
-from tfp_glow.networks.token_mlp import TokenMLP
+from tfp_glow.networks.transformer import Transformer
 
 __all__ = ["ViT"]
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
-class ViT(ConfiguredLayer):
+class ViT(Transformer):
     """A transformer from tokens to tokens, every one of which reads all the others.
 
-        h = x U + places + condition V
-        h = h + attention(h);   h = h + mlp(h)        in each layer
-        output = normalize(h) W
+        h_t = embed(x_t) + place_t + embed(condition)
+        h = h + attention(h), h = h + mlp(h)                  `layers` times
+        output_t = dense(normalize(h_t))
 
     Args:
       outputs: Size of an output token.
@@ -30,6 +24,7 @@ class ViT(ConfiguredLayer):
       width: Size of a token inside.
       layers: Number of layers.
       heads: Heads of attention, a divisor of `width`.
+      expansion: Hidden units of the MLPs as a multiple of `width`.
       condition_size: Size of a condition vector, which is added to all tokens, or None.
       seed: Seed of the initial weights.
       dtype: Keras dtype or policy.
@@ -52,64 +47,13 @@ class ViT(ConfiguredLayer):
       arXiv:2412.15129.
     """
 
-    def __init__(
-        self,
-        outputs: int,
-        *,
-        inputs: tuple[int, int],
-        width: int = 128,
-        layers: int = 2,
-        heads: int = 4,
-        condition_size: int | None = None,
-        seed: int | None = None,
-        dtype: str = "float32",
-        name: str | None = None,
-    ):
-        super().__init__(dtype=dtype, name=name)
-        for argument, value in (("outputs", outputs), ("width", width), ("layers", layers)):
-            check_positive_int(value, argument)
-        check_sizes(inputs, "inputs")
-        check_seed(seed)
-        tokens, channels = inputs
-        seeds = iter(np.random.SeedSequence(seed).generate_state(4 + 2 * layers).tolist())
-        self.embed = self._dense(width, channels, next(seeds))
-        self.last = self._dense(outputs, width, next(seeds))
-        initializer = keras.initializers.RandomNormal(stddev=0.02, seed=next(seeds))
-        self.places = self.add_weight((tokens, width), initializer, name="places")
-        self.condition, condition_seed = None, next(seeds)
-        if condition_size is not None:
-            self.condition = self._dense(width, condition_size, condition_seed)
-        policy, shape = self.dtype_policy, (None, tokens, width)
-        self.parts = [
-            part
-            for _ in range(layers)
-            for part in (
-                SelfAttention(heads, seed=next(seeds), dtype=policy),
-                TokenMLP(seed=next(seeds), dtype=policy),
-            )
-        ]
-        self.normalize = LayerNorm(epsilon=1e-6, dtype=policy)
-        for layer in (*self.parts, self.normalize):
-            layer.build(shape)
-        self.built = True
+    causal = False
 
     def call(self, inputs):
         x, condition = split_condition(inputs)
-        return with_one_batch_dimension(self._tokens, x, 2, condition)
+        return with_one_batch_dimension(self._of_batch, x, 2, condition)
 
-    def _tokens(self, inputs):
+    def _of_batch(self, inputs):
         x, condition = split_condition(inputs)
-        hidden = self.embed(x) + keras.ops.cast(self.places, self.compute_dtype)
-        if condition is not None:
-            hidden += self.condition(condition)[:, None]
-        for part in self.parts:
-            hidden += part(hidden)
-        return self.last(self.normalize(hidden))
-
-    def _dense(self, units: int, inputs: int, seed: int) -> keras.layers.Dense:
-        """A built dense layer."""
-        layer = keras.layers.Dense(
-            units, kernel_initializer=uniform(inputs, seed), dtype=self.dtype_policy
-        )
-        layer.build((None, inputs))
-        return layer
+        hidden = self._placed(self._embedded(x), self._constant(self.places), condition)
+        return self._outputs(hidden)

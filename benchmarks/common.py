@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -28,6 +28,7 @@ __all__ = [
     "level_shapes",
     "model_flops",
     "peak_rss",
+    "random_batches",
     "random_images",
     "report",
     "serve",
@@ -166,6 +167,15 @@ def serve(actions: Mapping[str, Callable[[], object]]) -> None:
 def worker_option(parser: argparse.ArgumentParser) -> None:
     """The option by which a `Worker` starts its module."""
     parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
+
+
+def random_batches(examples: np.ndarray, batch: int) -> Iterator[np.ndarray]:
+    """Batches without end, in a new order each epoch, the same in every process."""
+    generator = np.random.default_rng(0)
+    while True:
+        order = generator.permutation(len(examples))
+        for start in range(0, len(order) - batch + 1, batch):
+            yield examples[order[start : start + batch]]
 
 
 def report(name: str, rows: list[dict], *, keys: Iterable[str]) -> None:

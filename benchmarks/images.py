@@ -23,7 +23,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.common import Worker, peak_rss, report, serve, worker_option
+from benchmarks.common import (
+    Worker,
+    peak_rss,
+    random_batches,
+    report,
+    serve,
+    worker_option,
+)
 from benchmarks.residual import Budget
 
 __all__ = ["Images"]
@@ -52,11 +59,7 @@ class Images:
 
     def batches(self):
         """Random batches without end, the same for all."""
-        generator = np.random.default_rng(0)
-        while True:
-            order = generator.permutation(len(self.train))
-            for start in range(0, len(order) - self.batch + 1, self.batch):
-                yield self.train[order[start : start + self.batch]]
+        return random_batches(self.train, self.batch)
 
 
 def main() -> None:

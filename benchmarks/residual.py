@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.common import Worker, report, serve, worker_option
+from benchmarks.common import Worker, random_batches, report, serve, worker_option
 from examples.targets import TARGETS
 
 __all__ = ["MODULES", "Budget", "Task", "conv_norm", "dense_norm"]
@@ -69,11 +69,7 @@ class Task:
 
     def batches(self):
         """Random batches without end, the same for both implementations."""
-        generator = np.random.default_rng(0)
-        while True:
-            order = generator.permutation(len(self.train))
-            for start in range(0, len(order) - self.batch + 1, self.batch):
-                yield self.train[order[start : start + self.batch]]
+        return random_batches(self.train, self.batch)
 
 
 class Budget:

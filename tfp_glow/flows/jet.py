@@ -103,28 +103,19 @@ def jet(
     tokens, seeds = rows * columns, seeds_from(seed)
     conditions = condition_size_of(condition_size, num_classes)
     token_orders = _relative(_halves(rows, columns))
+    transformer = functools.partial(
+        ViT, width=width, layers=layers, heads=heads, dtype=network_dtype or dtype
+    )
+    condition_shape = None if conditions is None else (conditions,)
+    options = {"law": law, "condition_shape": condition_shape, "reach": reach, "dtype": dtype}
 
-    def coupling(shape: tuple[int, int]) -> Coupling:
-        network = functools.partial(
-            ViT,
-            width=width,
-            layers=layers,
-            heads=heads,
-            seed=next(seeds),
-            dtype=network_dtype or dtype,
-        )
-        return Coupling(
-            network,
-            law=law,
-            event_shape=shape,
-            condition_shape=None if conditions is None else (conditions,),
-            reach=reach,
-            dtype=dtype,
-        )
+    def coupling(*shape: int) -> Coupling:
+        network = functools.partial(transformer, seed=next(seeds))
+        return Coupling(network, event_shape=shape, **options)
 
     def over_channels() -> list[FlowBijector]:
         order = np.random.default_rng(next(seeds)).permutation(channels)
-        return [Permutation(order, dtype=dtype), coupling((tokens, channels))]
+        return [Permutation(order, dtype=dtype), coupling(tokens, channels)]
 
     def over_tokens() -> list[tfb.Bijector]:
         # Each token that is read has its partner's channels, which are changed, behind its own.
@@ -132,7 +123,7 @@ def jet(
         return [
             Permutation(next(token_orders), event_ndims=2, dtype=dtype),
             tfb.Reshape([tokens, channels], pairs),
-            coupling(tuple(pairs)),
+            coupling(*pairs),
             tfb.Reshape(pairs, [tokens, channels]),
         ]
 

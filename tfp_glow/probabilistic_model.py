@@ -18,6 +18,7 @@ from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.core.penalties import weight_penalties
 from tfp_glow.files import replacing
 from tfp_glow.fitting import StopWithoutLoss, check_data
+from tfp_glow.replicas import average_over_replicas, check_made_in_scope
 from tfp_glow.tracking import variables_all_tracked
 
 __all__ = ["ProbabilisticModel"]
@@ -53,6 +54,7 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         self._seed = np.random.randint(2**31) if seed is None else seed
         # Keras variables over the distributions' own: one storage, seen from both sides.
         own = {id(v): v for distribution in distributions for v in distribution.variables}
+        check_made_in_scope(own.values())
         self.views = [view(v) for v in own.values()]
         self._counter = None
         self.built = True
@@ -118,15 +120,22 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         logs = super().train_step(self._step_data(data, self._noise_seed(training=True)))
         for bijector in advancing_parts(*self._distributions):
             bijector.advance()
-        return logs
+        return average_over_replicas(logs, self.distribute_strategy)
 
     def test_step(self, data):
         with evaluation():
-            return super().test_step(self._step_data(data, self._noise_seed(training=False)))
+            logs = super().test_step(self._step_data(data, self._noise_seed(training=False)))
+        return average_over_replicas(logs, self.distribute_strategy)
 
     def predict_step(self, data):
         with evaluation():
             return super().predict_step(self._step_data(data, None))
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing, as Keras has it without a strategy: all is built.
+
+        With one it would average a batch of the data over the replicas, which fails for bytes.
+        """
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The mean of the examples' losses, and penalties, divided by the number of replicas.

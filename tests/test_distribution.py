@@ -1,0 +1,155 @@
+"""Training by tf.distribute: on two replicas, and in two processes, as on one device."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfp_glow as tg
+
+MIRRORED = """
+import numpy as np
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras
+import tfp_glow as tg
+from tests.helpers import normal
+
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+x = normal((16, 2), "float32")
+
+
+def trained(recipe):
+    model = tg.FlowModel(recipe(2, steps=1, hidden_units=(4,), seed=0), seed=0)
+    model.compile(keras.optimizers.Adam(1e-2))
+    losses = model.fit(x, batch_size=8, epochs=2, verbose=0, shuffle=False).history["loss"]
+    return model, losses
+
+
+one, expected = trained(tg.flows.maf)
+with strategy.scope():
+    two, losses = trained(tg.flows.maf)
+    estimated, _ = trained(tg.flows.residual_flow)
+np.testing.assert_allclose(losses, expected, rtol=1e-5)
+for own, other in zip(two.distribution.variables, one.distribution.variables, strict=True):
+    np.testing.assert_allclose(own, other, atol=1e-5)
+# Norms, power iterations and seeds of noise move on alike everywhere.
+for variable in estimated.distribution.variables:
+    np.testing.assert_array_equal(*map(np.asarray, strategy.experimental_local_results(variable)))
+
+# The noise of estimated log-dets is another on each replica.
+block = next(b for b in estimated.distribution.bijector.submodules if hasattr(b, "drawn_seed"))
+seeds = strategy.experimental_local_results(strategy.run(block.drawn_seed))
+assert np.any(seeds[0] != seeds[1]), seeds
+print("as on one device")
+"""
+
+WORKER = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+import keras
+import tfp_glow as tg
+from tests.helpers import normal
+
+index, output = strategy.cluster_resolver.task_id, sys.argv[1]
+x = normal((16, 2), "float32")
+
+
+def train(distribution, x, **options):
+    model = tg.FlowModel(distribution, seed=0)
+    model.compile(keras.optimizers.Adam(1e-2))
+    model.initialize(options.pop("first", x))
+    history = model.fit(x, batch_size=8, epochs=2, verbose=0, shuffle=False)
+    return model, history.history["loss"]
+
+
+def maf(event_shape, seed=0):
+    return tg.flows.maf(event_shape, steps=1, hidden_units=(4,), seed=seed)
+
+
+found = {}
+with strategy.scope():
+    # Other seeds and other data do not make other workers.
+    model, found["losses"] = train(maf(2, seed=index), x, first=x + index)
+    images = np.arange(8 * 4, dtype="uint8").reshape(8, 2, 2, 1)
+    of_images, found["bits"] = train(tg.Dequantized(maf((2, 2, 1)), 32), images)
+found["evaluated"] = model.evaluate(x, batch_size=8, verbose=0)
+found["predicted"] = model.predict(x, batch_size=8, verbose=0)
+seed = strategy.run(lambda: of_images._noise_seed(training=True))
+found["seeds"] = strategy.gather(seed[tf.newaxis], 0)
+for number, variable in enumerate(model.distribution.variables):
+    found[f"variable {number}"] = variable
+np.savez(output + str(index), **found)
+if index == 0:
+    alone, losses = train(maf(2), x)
+    np.testing.assert_allclose(found["losses"], losses, rtol=1e-5)
+    np.testing.assert_allclose(found["evaluated"], alone.evaluate(x, verbose=0), rtol=1e-5)
+    np.testing.assert_allclose(found["predicted"], alone.predict(x, verbose=0), rtol=1e-5)
+    for own, other in zip(model.distribution.variables, alone.distribution.variables, strict=True):
+        np.testing.assert_allclose(own, other, atol=1e-5)
+"""
+
+
+def start(script: str, *arguments: str, **environment: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    ports = [own.getsockname()[1] for own in sockets]
+    for own in sockets:
+        own.close()
+    return ports
+
+
+def start_workers(script: str, *arguments: str) -> list[subprocess.Popen]:
+    """Two processes of one cluster."""
+    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+    tasks = ({"type": "worker", "index": index} for index in range(2))
+    configs = [json.dumps({"cluster": cluster, "task": task}) for task in tasks]
+    return [start(script, *arguments, TF_CONFIG=config) for config in configs]
+
+
+@pytest.mark.slow
+def test_two_replicas_train_as_one_device():
+    output, _ = start(MIRRORED).communicate()
+    assert "as on one device" in output, output[-3000:]
+
+
+@pytest.mark.slow
+def test_two_workers_train_as_one_device(tmp_path: pathlib.Path):
+    """Bytes and floats; the first worker's data initialize both."""
+    workers = start_workers(WORKER, str(tmp_path / "worker"))
+    outputs = [worker.communicate()[0] for worker in workers]
+    assert all(worker.returncode == 0 for worker in workers), outputs
+    first, second = (np.load(tmp_path / f"worker{index}.npz") for index in range(2))
+    for name in first.files:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    assert np.isfinite(first["bits"]).all()
+    assert np.any(first["seeds"][0] != first["seeds"][1])
+
+
+def test_a_flow_from_outside_of_the_scope_is_refused():
+    flow = tg.flows.realnvp(2, steps=1, hidden_units=(4,), seed=0)
+    with (
+        tf.distribute.OneDeviceStrategy("CPU:0").scope(),
+        pytest.raises(ValueError, match="inside of the strategy's scope"),
+    ):
+        tg.FlowModel(flow)

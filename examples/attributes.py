@@ -24,7 +24,7 @@ from tfp_glow.app.generation import direction_of_images, manipulate_images
 from tfp_glow.app.plots import image_grid, save_figure
 
 BINS = 32
-STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+STRENGTHS = (-0.6, -0.3, 0.0, 0.3, 0.6)
 COLUMNS = 10
 
 
@@ -91,6 +91,7 @@ def main() -> None:
     kind = KINDS[options.kind]
     (images, labels), test = read(options.kind, options.data)
     distribution = trained(kind, images, test, options.model).distribution
+    images, labels = images[:20_000], labels[:20_000]
     groups = {name: extremes(measure(images), labels) for name, measure in kind.attributes.items()}
 
     def direction(name: str, **kwargs):

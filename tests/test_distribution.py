@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfp_glow as tg
+from tests.helpers import normal
 
 MIRRORED = """
 import numpy as np
@@ -54,6 +56,9 @@ print("as on one device")
 """
 
 WORKER = """
+import os
+import pathlib
+import signal
 import sys
 import numpy as np
 import tensorflow as tf
@@ -63,43 +68,48 @@ import keras
 import tfp_glow as tg
 from tests.helpers import normal
 
-index, output = strategy.cluster_resolver.task_id, sys.argv[1]
+index, folder = strategy.cluster_resolver.task_id, pathlib.Path(sys.argv[1])
+is_restarted = (folder / "backup").exists()
 x = normal((16, 2), "float32")
 
 
-def train(distribution, x, **options):
+class Death(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if index == 1 and not is_restarted and self.epoch == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def compiled(distribution):
     model = tg.FlowModel(distribution, seed=0)
     model.compile(keras.optimizers.Adam(1e-2))
-    model.initialize(options.pop("first", x))
-    history = model.fit(x, batch_size=8, epochs=2, verbose=0, shuffle=False)
-    return model, history.history["loss"]
+    return model
 
 
-def maf(event_shape, seed=0):
+def maf(event_shape, seed):
     return tg.flows.maf(event_shape, steps=1, hidden_units=(4,), seed=seed)
 
 
-found = {}
+found, fit = {}, {"batch_size": 8, "verbose": 0, "shuffle": False}
 with strategy.scope():
     # Other seeds and other data do not make other workers.
-    model, found["losses"] = train(maf(2, seed=index), x, first=x + index)
+    model = compiled(maf(2, seed=index))
+    of_images = compiled(tg.Dequantized(maf((2, 2, 1), seed=0), 32))
+model.initialize(x + index)
+if is_restarted:
     images = np.arange(8 * 4, dtype="uint8").reshape(8, 2, 2, 1)
-    of_images, found["bits"] = train(tg.Dequantized(maf((2, 2, 1)), 32), images)
+    found["bits"] = of_images.fit(images, **fit).history["loss"]
+    seed = strategy.run(lambda: of_images._noise_seed(training=True))
+    found["seeds"] = strategy.gather(seed[tf.newaxis], 0)
+callbacks = [tg.WorkerBackup(folder / "backup"), Death()]
+found["losses"] = model.fit(x, epochs=4, callbacks=callbacks, **fit).history["loss"]
 found["evaluated"] = model.evaluate(x, batch_size=8, verbose=0)
 found["predicted"] = model.predict(x, batch_size=8, verbose=0)
-seed = strategy.run(lambda: of_images._noise_seed(training=True))
-found["seeds"] = strategy.gather(seed[tf.newaxis], 0)
 for number, variable in enumerate(model.distribution.variables):
     found[f"variable {number}"] = variable
-np.savez(output + str(index), **found)
-if index == 0:
-    alone, losses = train(maf(2), x)
-    np.testing.assert_allclose(found["losses"], losses, rtol=1e-5)
-    log_prob = alone.distribution.log_prob(x)
-    np.testing.assert_allclose(found["evaluated"], -np.mean(log_prob), rtol=1e-5)
-    np.testing.assert_allclose(found["predicted"], log_prob, rtol=1e-5)
-    for own, other in zip(model.distribution.variables, alone.distribution.variables, strict=True):
-        np.testing.assert_allclose(own, other, atol=1e-5)
+np.savez(folder / f"worker{index}", **found)
 """
 
 
@@ -136,16 +146,33 @@ def test_two_replicas_train_as_one_device():
 
 
 @pytest.mark.slow
-def test_two_workers_train_as_one_device(tmp_path: pathlib.Path):
-    """Bytes and floats; the first worker's data initialize both."""
-    workers = start_workers(WORKER, str(tmp_path / "worker"))
-    outputs = [worker.communicate()[0] for worker in workers]
-    assert all(worker.returncode == 0 for worker in workers), outputs
+def test_two_workers_one_of_which_is_killed_train_as_one_device(tmp_path: pathlib.Path):
+    """Bytes and floats; the first worker's data initialize both, and its backup starts both."""
+    outputs = [worker.communicate()[0] for worker in start_workers(WORKER, str(tmp_path))]
+    assert "UnavailableError" in outputs[0], outputs
+    assert not list(tmp_path.glob("*.npz"))
+    outputs = [worker.communicate()[0] for worker in start_workers(WORKER, str(tmp_path))]
+    assert (tmp_path / "worker1.npz").exists(), outputs
     first, second = (np.load(tmp_path / f"worker{index}.npz") for index in range(2))
     for name in first.files:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
     assert np.isfinite(first["bits"]).all()
     assert np.any(first["seeds"][0] != first["seeds"][1])
+    assert not (tmp_path / "backup").exists()
+
+    x = normal((16, 2), "float32")
+    flow = tg.flows.maf(2, steps=1, hidden_units=(4,), seed=0)
+    alone = tg.FlowModel(flow, seed=0)
+    alone.compile(keras.optimizers.Adam(1e-2))
+    alone.initialize(x)
+    losses = alone.fit(x, batch_size=8, epochs=4, verbose=0, shuffle=False).history["loss"]
+    # Two epochs were behind the first worker.
+    np.testing.assert_allclose(first["losses"], losses[2:], rtol=1e-5)
+    for number, variable in enumerate(flow.variables):
+        np.testing.assert_allclose(first[f"variable {number}"], variable, atol=1e-5)
+    log_prob = flow.log_prob(x)
+    np.testing.assert_allclose(first["predicted"], log_prob, rtol=1e-5)
+    np.testing.assert_allclose(first["evaluated"], -np.mean(log_prob), rtol=1e-5)
 
 
 def test_a_flow_from_outside_of_the_scope_is_refused():

@@ -13,6 +13,7 @@ from tfp_glow.inference import VAE
 from tfp_glow.latents import interpolate, join_levels, mix_levels, split_levels
 from tfp_glow.model import FlowModel
 from tfp_glow.tracking import Tracked
+from tfp_glow.worker_backup import WorkerBackup
 
 __all__ = [
     "VAE",
@@ -22,6 +23,7 @@ __all__ = [
     "FlowModel",
     "Noised",
     "Tracked",
+    "WorkerBackup",
     "attribute_direction",
     "bijectors",
     "classifiers",

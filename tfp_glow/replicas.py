@@ -6,7 +6,12 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-__all__ = ["average_over_replicas", "check_made_in_scope", "take_from_first_worker"]
+__all__ = [
+    "average_over_replicas",
+    "check_made_in_scope",
+    "is_first_worker",
+    "take_from_first_worker",
+]
 
 
 def check_made_in_scope(variables: Iterable[tf.Variable]) -> None:
@@ -26,34 +31,38 @@ def check_made_in_scope(variables: Iterable[tf.Variable]) -> None:
         )
 
 
-def take_from_first_worker(variables: Iterable[tf.Variable], strategy: tf.distribute.Strategy):
+def is_first_worker(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that speaks for all, as it is where there is but one."""
+    return not _spans_workers(strategy) or strategy.cluster_resolver.task_id == 0
+
+
+def take_from_first_worker(
+    variables: Iterable[tf.Variable], strategy: tf.distribute.Strategy
+) -> None:
     """Gives variables on all workers of a strategy the values of the first one's.
 
     Does nothing where there is one worker.
     """
-    resolver = strategy.cluster_resolver
     if not _spans_workers(strategy):
         return
-    share = 1 if resolver.task_id == 0 else 0
-    # Collectives know no booleans.
-    values = [tf.cast(v, tf.int32) if v.dtype.is_bool else tf.identity(v) for v in variables]
+    values = [_summable(variable) for variable in variables]
+
+    def of_first():
+        is_first = tf.equal(tf.distribute.get_replica_context().replica_id_in_sync_group, 0)
+        return [tf.where(is_first, value, tf.zeros_like(value)) for value in values]
 
     @tf.function(autograph=False)
     def from_first():
-        def add():
-            context = tf.distribute.get_replica_context()
-            # Not by a product, since NaN of another worker would stay NaN.
-            owned = [value if share else tf.zeros_like(value) for value in values]
-            # One by one, since those of a list must be of one dtype.
-            return [context.all_reduce(tf.distribute.ReduceOp.SUM, value) for value in owned]
-
-        return strategy.run(add)
+        # One by one, since those of a list must be of one dtype.
+        return [strategy.reduce("SUM", value, axis=None) for value in strategy.run(of_first)]
 
     for variable, value in zip(variables, from_first(), strict=True):
-        value = strategy.experimental_local_results(value)[0]
-        replicas = len(strategy.extended.worker_devices)
-        value = value // replicas if value.dtype.is_integer else value / replicas
         variable.assign(tf.cast(value, variable.dtype))
+
+
+def _summable(variable: tf.Variable) -> tf.Tensor:
+    """Its value, as a type that collective operations know, unlike booleans."""
+    return tf.cast(variable, tf.int32) if variable.dtype.is_bool else tf.identity(variable)
 
 
 def average_over_replicas(logs: dict, strategy: tf.distribute.Strategy) -> dict:

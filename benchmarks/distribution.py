@@ -2,10 +2,10 @@
 
     python -m benchmarks.distribution --batch 32 --tflops 100 --gbytes 50
 
-Parameters and operations are counted in graphs of one and of two unrolled steps, and continued along
-a straight line, since all steps are alike; the products inside of attention are left out. A step of
-training counts as three forward passes.
-A ring of n replicas sends 2 (n - 1) / n times the gradients' bytes from each.
+Parameters and operations are counted in graphs of one and of two unrolled steps, and continued
+along a straight line, since all steps are alike; the products inside of attention are left out. A
+step of training counts as three forward passes. A ring of n replicas sends 2 (n - 1) / n times the
+gradients' bytes from each.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ def run_examples(page: pathlib.Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.stem)
-def test_the_examples_of_guides_run(page):
+def test_the_examples_of_guides_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run_examples(page)
 
 

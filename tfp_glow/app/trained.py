@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
 
 from tfp_glow.app.errors import UserError, blames_input
+from tfp_glow.app.image_task import ImageKind
 from tfp_glow.app.model_file import read_model
 from tfp_glow.app.run import CONFIG, MODEL, model_of
 from tfp_glow.app.settings import Settings
-from tfp_glow.app.task import ImageKind
 from tfp_glow.app.tasks import TASKS, task_of
-from tfp_glow.data import ImageData, load_images
+from tfp_glow.data import load_images
 from tfp_glow.dequantization import Dequantized
 
 __all__ = ["classes_for", "load_group", "load_model", "load_model_and_data"]
@@ -49,12 +50,12 @@ def load_model_and_data(
     data_dir: str | None,
     download: bool,
     task: str | None = None,
-) -> tuple[keras.Model, ImageData]:
+) -> tuple[keras.Model, Any]:
     """A trained model and the data it is to be shown.
 
     Args:
       path: As in `load_model`.
-      data: Source of the images; that of the run when None.
+      data: Source of the data; that of the run when None.
       data_dir: As in `load_images`; that of the run when None.
       download: As in `load_images`.
       task: As in `load_model`.
@@ -65,12 +66,15 @@ def load_model_and_data(
     model, settings = load_model(path, task)
     if data is None and settings is None:
         raise UserError(f"data must be given with a model that is in no run. Received: {path}.")
-    kind = TASKS[task_of(model)].image_kind(model)
     settings = _completed(settings, model, data=data, data_dir=data_dir, download=download)
-    with blames_input():
-        found = load_images(settings.data, **settings.data_options())
-    _check_data(kind, found, settings.data)
-    return model, found
+    task = TASKS[task_of(model)]
+    data = task.load(settings)
+    task.check_fits(model, data, settings.data)
+    if data.test is None:
+        raise UserError(
+            f"data must have test {task.subject}. Received: {settings.data!r}, which has none."
+        )
+    return model, data
 
 
 def load_group(
@@ -112,6 +116,21 @@ def load_group(
     return np.concatenate(batches), None
 
 
+def classes_for(distribution: Dequantized, num: int, class_id: int | None) -> np.ndarray | None:
+    """The classes of `num` samples: all of one, or each in turn; None where the flow has none.
+
+    Raises:
+      UserError: If the flow has no such class.
+    """
+    classes = distribution.num_classes
+    if class_id is not None and not 0 <= class_id < (classes or 0):
+        known = f"be from 0 to {classes - 1}" if classes else "be omitted: the flow has no classes"
+        raise UserError(f"class must {known}. Received: {class_id}.")
+    if classes is None:
+        return None
+    return np.arange(num) % classes if class_id is None else np.full(num, class_id)
+
+
 def _model_file(path: str | os.PathLike) -> pathlib.Path:
     path = pathlib.Path(path)
     return model_of(path) if path.is_dir() else path
@@ -132,42 +151,8 @@ def _completed(
     download: bool,
 ) -> Settings:
     """The settings of a run, or those that make data fit the model, with what was given."""
-    kind = TASKS[task_of(model)].image_kind(model)
-    settings = settings or _settings_for(task_of(model), kind)
+    task = task_of(model)
+    settings = settings or TASKS[task].settings_for(model, task)
     changes = {"data": data, "data_dir": data_dir, "download": download or None}
     given = {name: value for name, value in changes.items() if value is not None}
     return dataclasses.replace(settings, **given)
-
-
-def _settings_for(task: str, kind: ImageKind) -> Settings:
-    """Settings that make data fit a model without a run."""
-    bits = kind.num_bins.bit_length() - 1
-    return Settings(
-        task=task,
-        num_bits=bits if kind.num_bins == 2**bits else 8,
-        conditional=task == "density" and kind.num_classes is not None,
-    )
-
-
-def _check_data(expected: ImageKind, data: ImageData, source: str) -> None:
-    classes = None if expected.num_classes is None else data.num_classes
-    received = ImageKind(tuple(data.image_shape), data.num_bins, classes)
-    if expected != received:
-        raise UserError(f"data must have {expected}. Received: {source!r} with {received}.")
-    if data.test is None:
-        raise UserError(f"data must have test images. Received: {source!r}, which has none.")
-
-
-def classes_for(distribution: Dequantized, num: int, class_id: int | None) -> np.ndarray | None:
-    """The classes of `num` samples: all of one, or each in turn; None where the flow has none.
-
-    Raises:
-      UserError: If the flow has no such class.
-    """
-    classes = distribution.num_classes
-    if class_id is not None and not 0 <= class_id < (classes or 0):
-        known = f"be from 0 to {classes - 1}" if classes else "be omitted: the flow has no classes"
-        raise UserError(f"class must {known}. Received: {class_id}.")
-    if classes is None:
-        return None
-    return np.arange(num) % classes if class_id is None else np.full(num, class_id)

@@ -24,9 +24,23 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 import keras
 import tfp_glow as tg
 from tests.helpers import normal
+from tfp_glow.core import modes
 
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 x = normal((16, 2), "float32")
+
+
+def seen():
+    return tf.constant([modes.current().evaluating, modes.current().draw == 3])
+
+
+# Replicas see the modes of the thread that started them. A traced function keeps those of its
+# trace, so each call is a new one.
+for run in (strategy.run, lambda function: tf.function(strategy.run)(function)):
+    outside = strategy.experimental_local_results(run(seen))
+    with tg.evaluation(), modes.draw(3):
+        inside = strategy.experimental_local_results(run(seen))
+    assert not np.any(outside) and np.all(inside), (outside, inside)
 
 
 def trained():
@@ -43,6 +57,8 @@ with strategy.scope():
 np.testing.assert_allclose(losses, expected, rtol=1e-5)
 for own, other in zip(two.distribution.variables, one.distribution.variables, strict=True):
     np.testing.assert_allclose(own, other, atol=1e-5)
+expected = -np.mean(one.distribution.log_prob(x))
+np.testing.assert_allclose(two.evaluate(x, batch_size=8, verbose=0), expected, rtol=1e-5)
 # The noise of estimated log-dets is another on each replica; what moves on is the same on each.
 seeds = strategy.experimental_local_results(strategy.run(block.drawn_seed))
 assert np.any(seeds[0] != seeds[1]), seeds

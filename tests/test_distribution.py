@@ -27,7 +27,7 @@ from tests.helpers import normal
 from tfp_glow.core import modes
 
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-x = normal((16, 2), "float32")
+x = normal((17, 2), "float32")  # The last batch holds one example, and none for a replica.
 
 
 def seen():

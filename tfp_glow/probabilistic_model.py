@@ -18,7 +18,7 @@ from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.core.penalties import weight_penalties
 from tfp_glow.files import replacing
 from tfp_glow.fitting import StopWithoutLoss, check_data
-from tfp_glow.replicas import average_over_replicas, check_made_in_scope
+from tfp_glow.replicas import average_over_replicas, check_made_in_scope, mean_over_replicas
 from tfp_glow.tracking import variables_all_tracked
 
 __all__ = ["ProbabilisticModel"]
@@ -138,7 +138,7 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         """
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The mean of the examples' losses, and penalties, divided by the number of replicas.
+        """The mean of the examples' losses, and penalties, of which replicas add up their shares.
 
         Regularizers of the weights of Keras networks count as they do in any Keras model, in
         training and evaluation; metrics are without them.
@@ -150,7 +150,7 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         of_weights = (p for d in self._distributions for p in weight_penalties(d))
         penalties = [*self.losses, *of_weights]
         penalties = [tf.cast(penalty, losses.dtype) for penalty in penalties]
-        return tf.add_n([tf.reduce_mean(losses), *penalties]) / replicas
+        return tf.add_n([mean_over_replicas(losses), *penalties]) / replicas
 
     # What subclasses call or change.
 
@@ -166,7 +166,7 @@ class ProbabilisticModel(keras.Model, abc.ABC):
             penalties = stack.enter_context(collected_penalties()) if training else []
             yield
         for penalty in penalties:
-            self.add_loss(tf.reduce_mean(self._in_loss_units(penalty)))
+            self.add_loss(mean_over_replicas(self._in_loss_units(penalty)))
 
     def _fixed_seed(self):
         """The seed of the noise outside of `fit` and `evaluate`, None where there is no noise."""

@@ -10,6 +10,7 @@ __all__ = [
     "average_over_replicas",
     "check_made_in_scope",
     "is_first_worker",
+    "mean_over_replicas",
     "take_from_first_worker",
 ]
 
@@ -63,6 +64,23 @@ def take_from_first_worker(
 def _summable(variable: tf.Variable) -> tf.Tensor:
     """Its value, as a type that collective operations know, unlike booleans."""
     return tf.cast(variable, tf.int32) if variable.dtype.is_bool else tf.identity(variable)
+
+
+def mean_over_replicas(values: tf.Tensor) -> tf.Tensor:
+    """The mean over a replica's own examples, with the gradient of that over the examples of all.
+
+    Where a last batch has fewer examples for some replicas, or none, the replicas' mean of these
+    gradients is still that of one device, and so is the mean of these values when Keras weighs each
+    by the number of its examples. It is the mean itself where there is one replica.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas == 1:
+        return tf.reduce_mean(values)
+    total, own_count = tf.reduce_sum(values), tf.cast(tf.size(values), values.dtype)
+    context = tf.distribute.get_replica_context()
+    count = context.all_reduce(tf.distribute.ReduceOp.SUM, own_count)
+    share = replicas * total / count
+    return share + tf.stop_gradient(tf.math.divide_no_nan(total, own_count) - share)
 
 
 def average_over_replicas(logs: dict, strategy: tf.distribute.Strategy) -> dict:

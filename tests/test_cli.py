@@ -346,6 +346,7 @@ def test_resume_needs_a_run(tmp_path):
         (["--levels", 3], ["image_shape", "levels=3"]),
         (["--flow", "gloww"], ["flow must be one of", "Received: 'gloww'"]),
         (["--law", "none"], ["law must be one of", "'none'"]),
+        (["--strategy", "tpu"], ["strategy must be one of"]),
         (["--epochs", 0], ["epochs must be at least 1"]),
         (["--learning-rate", -1], ["learning_rate must be at least 0. Received: -1.0"]),
         (["--dequantization", "none"], ["dequantization must be one of"]),
@@ -670,9 +671,10 @@ def test_every_flow_can_be_chosen(flow):
             Settings(flow=flow, conditional=True, **options)
 
 
-def test_a_vector_flow_trains_on_images(data, tmp_path):
+def test_a_vector_flow_trains_on_images_on_all_devices(data, tmp_path):
     folder = tmp_path / "maf"
-    result = invoke("train", "--data", data, *VECTORS, "--epochs", 1, "--output", folder)
+    options = ("--epochs", 1, "--strategy", "mirrored", "--output", folder)
+    result = invoke("train", "--data", data, *VECTORS, *options)
     assert result.exit_code == 0, result.output
     assert "bits/dim" in result.output
     assert json.loads((folder / "config.json").read_text())["settings"]["hidden_units"] == [8, 8]

@@ -29,9 +29,8 @@ def attribute_direction(
 
     with B an orthonormal basis of the directions in `orthogonal_to`. Latents are close to N(0, I),
     for which the difference of means is Fisher's linear discriminant too. Where two attributes go
-    together in the data, as thick strokes do with slanted ones, each difference holds a part of the
-    other one's; made orthogonal to that, a direction moves its own attribute alone, as far as
-    attributes are linear in the latents.
+    together in the data, each difference holds a part of the other one's; made orthogonal to that,
+    a direction moves its own attribute alone, as far as attributes are linear in the latents.
 
     Args:
       flow: The flow.
@@ -58,7 +57,7 @@ def attribute_direction(
 
     References:
       Kingma and Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions",
-      arXiv:1807.03039, section 6 and appendix F.
+      arXiv:1807.03039, section 6.
     """
     check_positive_int(batch_size, "batch_size")
     group_with = _checked_group(flow, x_with, condition_with, "x_with")

@@ -18,7 +18,7 @@ from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.core.penalties import weight_penalties
 from tfp_glow.files import replacing
 from tfp_glow.fitting import StopWithoutLoss, check_data
-from tfp_glow.replicas import average_over_replicas, check_made_in_scope, mean_over_replicas
+from tfp_glow.replicas import averageable_logs, check_made_in_scope, mean_over_replicas
 from tfp_glow.tracking import variables_all_tracked
 
 __all__ = ["ProbabilisticModel"]
@@ -120,12 +120,12 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         logs = super().train_step(self._step_data(data, self._noise_seed(training=True)))
         for bijector in advancing_parts(*self._distributions):
             bijector.advance()
-        return average_over_replicas(logs, self.distribute_strategy)
+        return averageable_logs(logs, self.distribute_strategy)
 
     def test_step(self, data):
         with evaluation():
             logs = super().test_step(self._step_data(data, self._noise_seed(training=False)))
-        return average_over_replicas(logs, self.distribute_strategy)
+        return averageable_logs(logs, self.distribute_strategy)
 
     def predict_step(self, data):
         with evaluation():

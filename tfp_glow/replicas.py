@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import tensorflow as tf
 
 __all__ = [
-    "average_over_replicas",
+    "averageable_logs",
     "check_made_in_scope",
     "is_first_worker",
     "mean_over_replicas",
@@ -83,7 +83,7 @@ def mean_over_replicas(values: tf.Tensor) -> tf.Tensor:
     return share + tf.stop_gradient(tf.math.divide_no_nan(total, own_count) - share)
 
 
-def average_over_replicas(logs: dict, strategy: tf.distribute.Strategy) -> dict:
+def averageable_logs(logs: dict, strategy: tf.distribute.Strategy) -> dict:
     """A step's logs as Keras can average them over several workers.
 
     It takes the mean over the first dimension there, which its own scalars do not have.

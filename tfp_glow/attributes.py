@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -136,7 +136,13 @@ def recondition(flow: Flow, x, condition, new_condition) -> tf.Tensor:
     return flow.decode(flow.encode(x, condition), new_condition)
 
 
-def _mean_latent(total: Callable, x, condition, batch_size: int, argument: str) -> tf.Tensor:
+def _mean_latent(
+    total: tf.types.experimental.PolymorphicFunction,
+    x: tf.Tensor,
+    condition: tf.Tensor | None,
+    batch_size: int,
+    argument: str,
+) -> tf.Tensor:
     """The mean of a group's latents; `total` sums those of a batch."""
     values = (x, condition)
     # One trace for batches of any size, and for both groups.
@@ -154,7 +160,7 @@ def _of_any_batch(value) -> tf.TensorSpec | None:
     return None if value is None else tf.TensorSpec([None, *value.shape[1:]], value.dtype)
 
 
-def _checked_group(flow: Flow, x, condition, argument: str) -> tuple:
+def _checked_group(flow: Flow, x, condition, argument: str) -> tuple[tf.Tensor, tf.Tensor | None]:
     """Examples, and the condition of each or None."""
     x = tf.convert_to_tensor(x, dtype_hint=flow.dtype)
     if x.shape.rank != flow.event_shape.rank + 1 or not x.shape[0]:

@@ -94,6 +94,6 @@ def averageable_logs(logs: dict, strategy: tf.distribute.Strategy) -> dict:
 
 
 def _spans_workers(strategy: tf.distribute.Strategy) -> bool:
-    resolver = getattr(strategy, "cluster_resolver", None)
-    is_collective = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-    return is_collective and bool(resolver.cluster_spec().as_dict())
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return False
+    return bool(strategy.cluster_resolver.cluster_spec().as_dict())

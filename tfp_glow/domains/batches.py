@@ -24,31 +24,34 @@ def is_arrays(x) -> bool:
     return isinstance(x, tuple | list) and all(map(_is_array, x))
 
 
-def check_pairs(x) -> None:
-    """Raises unless x is a pair of arrays as long as each other; data sets are not read."""
+def check_two(x) -> None:
+    """Raises where arrays are not those of two domains, with an example of each."""
+    if _is_array(x):
+        raise ValueError(
+            "x must be the pair of both domains' data, as in fit((x, y)). "
+            f"Received: one array of shape {np.shape(x)}."
+        )
     if not is_arrays(x):
         return
-    check_two(x)
-    lengths = [len(side) for side in x]
-    if lengths[0] != lengths[1]:
-        raise ValueError(
-            "x and y must be pairs, as many of either, for a map with tie=Correlated(). "
-            f"Received: {lengths[0]} of x and {lengths[1]} of y."
-        )
-
-
-def check_two(x) -> None:
-    """Raises unless the data are of two domains, with an example of each."""
     if len(x) != 2:
         raise ValueError(
-            f"x must be the pair of both domains' data, as in fit((x, y)). Received: {len(x)} "
-            "arrays."
+            "x must be the pair of both domains' data, as in fit((x, y)). "
+            f"Received: {len(x)} arrays."
         )
     for side, argument in zip(x, "xy", strict=True):
         if not len(side):
             raise ValueError(
                 f"{argument} must hold at least one example. Received: an empty array."
             )
+
+
+def check_pairs(x) -> None:
+    """Raises unless the arrays of both domains are as long as each other."""
+    if is_arrays(x) and len(x[0]) != len(x[1]):
+        raise ValueError(
+            "x and y must be pairs, as many of either, for a map with tie=Correlated(). "
+            f"Received: {len(x[0])} of x and {len(x[1])} of y."
+        )
 
 
 def check_both_labelled(x, labels, num_classes: int) -> None:
@@ -115,4 +118,4 @@ def _repeated(side: tuple, count: int, shuffle: bool) -> tf.data.Dataset:
 
 
 def _is_array(value) -> bool:
-    return tf.is_tensor(value) or isinstance(value, np.ndarray | list)
+    return tf.is_tensor(value) or isinstance(value, np.ndarray)

@@ -219,9 +219,9 @@ class DomainMapModel(ProbabilisticModel):
 
     def _as_batches(self, x, y, batch_size, *, shuffle: bool) -> tuple:
         """Data without pairs, of which either side may be longer, as a data set."""
+        check_two(x)
         if not is_arrays(x):
             return x, y, batch_size
-        check_two(x)
         if self.objective.takes_pairs:
             return x, y, batch_size
         if self.objective.takes_labels:

@@ -251,6 +251,7 @@ class DomainMapModel(ProbabilisticModel):
 
 
 def _encoded(side: Side, x, condition, seed) -> Encoded:
+    x = side.as_data(x)
     _, tied, log_prob = side.encode_and_log_prob(x, condition, seed)
     return Encoded(side.noisy(x, seed), tied, log_prob)
 

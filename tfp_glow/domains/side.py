@@ -52,6 +52,11 @@ class Side:
         """Number of latents that are not tied."""
         return math.prod(self.flow.distribution.event_shape) - self.shared
 
+    def as_data(self, x):
+        """Floats in the flow's dtype, which Keras has cast to its own."""
+        x = tf.convert_to_tensor(x)
+        return tf.cast(x, self.flow.dtype) if x.dtype.is_floating else x
+
     def clean(self, x):
         """x as the flow takes it, without noise: integers become the centers of their bins."""
         if not isinstance(self.distribution, Dequantized):

@@ -214,7 +214,6 @@ def test_sides_with_conditions():
         model.predict(x)
 
 
-PLAIN, TWO = tg.DomainMap, {"shared": 2}
 ROWS = np.zeros([6, 2], "float32")
 IDS = np.zeros(6, int)
 
@@ -232,7 +231,7 @@ def model(**kwargs) -> tg.DomainMapModel:
 WRONG = {
     "no flow": (lambda: tg.DomainMap(abs, vectors(2)), TypeError, "flow_x must be a Flow"),
     "base": (
-        lambda: tg.DomainMap(vectors(2), flows.nice(2)),
+        lambda: tg.DomainMap(vectors(2), flows.nice(2, base="logistic", hidden_units=(8,))),
         ValueError,
         "flow_y must have standard normal latents",
     ),

@@ -124,8 +124,10 @@ class DomainMapModel(ProbabilisticModel):
 
     def fit(self, x=None, y=None, batch_size=None, *args, validation_data=None, **kwargs):
         """As `keras.Model.fit`; x is the pair of both domains' data, or a data set."""
-        shuffle = kwargs.get("shuffle", True)
-        x, y, batch_size = self._as_batches(x, y, batch_size, shuffle=shuffle)
+        given = x
+        x, y, batch_size = self._as_batches(x, y, batch_size, shuffle=kwargs.get("shuffle", True))
+        if x is not given:
+            kwargs["shuffle"] = False  # It is done, of which Keras would warn.
         if validation_data is not None and not isinstance(validation_data, tf.data.Dataset):
             data, target, weights = keras.utils.unpack_x_y_sample_weight(validation_data)
             data, target, _ = self._as_batches(data, target, batch_size, shuffle=False)

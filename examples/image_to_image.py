@@ -6,9 +6,9 @@
     python examples/image_to_image.py faces --faces olivetti.npz
 
 `pairs` learns a digit's transformed form from pairs and draws both ways, `rival` the same by a
-conditional Glow, which has no way back; `unpaired` learns it from digits and transformed digits that
-are other ones, by critics or, with --labels, by their classes;
-`faces` learns the right half of a face, mirrored, from its left half.
+conditional Glow, which has no way back. `unpaired` learns it from digits and the transformed form
+of other ones, by critics or, with --labels, by their classes. `faces` learns the right half of a
+face, mirrored, from its left half.
 """
 
 from __future__ import annotations

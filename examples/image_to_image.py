@@ -51,6 +51,7 @@ def pairs(options: argparse.Namespace) -> None:
     x, y = digits, TRANSFORMS[options.transform](digits)
     model = domain_map((8, 8, 1), 17, tie=Correlated())
     fit(model, (x[:1500], y[:1500]), epochs=options.epochs, rate=5e-3)
+    save(model, options.model)
     report(model, x[1500:], y[1500:], mean=y[:1500].mean(0))
     draw(model, x[1500:], y[1500:], num_bins=17, output=options.output)
 
@@ -68,7 +69,7 @@ def rival(options: argparse.Namespace) -> None:
     fit(model, y[:1500], x[:1500], epochs=options.epochs, rate=5e-3)
     print(model.evaluate(y[1500:], x[1500:], verbose=0, return_dict=True))
     cold = model.distribution.sample(len(x) - 1500, temperature=0.0, condition=x[1500:], seed=0)
-    print(f"temperature 0: mean squared error {np.mean((cold - y[1500:]) ** 2.0):.2f}")
+    print(f"temperature 0: mean squared error {np.mean((cold.numpy() - y[1500:]) ** 2.0):.2f}")
 
 
 def unpaired(options: argparse.Namespace) -> None:
@@ -79,6 +80,7 @@ def unpaired(options: argparse.Namespace) -> None:
     classes = (labels[:750], labels[750:1500]) if options.labels else None
     model = domain_map((8, 8, 1), 17, tie=tie, likelihood_weight=1.0 if options.labels else 10.0)
     fit(model, (x, y), classes, epochs=options.epochs, rate=2e-3)
+    save(model, options.model)
     held_out, truth = digits[1500:], TRANSFORMS[options.transform](digits[1500:])
     report(model, held_out, truth, mean=y.mean(0))
     classifier = KNeighborsClassifier(3).fit(_flat(y), labels[750:1500])
@@ -99,6 +101,7 @@ def faces(options: argparse.Namespace) -> None:
     x, y = images[:, :, :16], images[:, :, :15:-1]
     model = domain_map((32, 16, 1), 32, tie=Correlated())
     fit(model, (x[:-40], y[:-40]), epochs=options.epochs, rate=2e-3)
+    save(model, options.model)
     report(model, x[-40:], y[-40:], mean=y[:-40].mean(0))
     draw(model, x[-40::2], y[-40::2], num_bins=32, output=options.output)
 
@@ -121,6 +124,12 @@ def fit(model: keras.Model, data, labels=None, *, epochs: int, rate: float) -> N
     print(f"{sum(np.size(v) for v in model.trainable_variables)} numbers were trained")
 
 
+def save(model: DomainMapModel, path: str | None) -> None:
+    """Writes a file that `tfp-glow translate` reads, where one was asked for."""
+    if path is not None:
+        model.save(path)
+
+
 def report(model: DomainMapModel, x, y, *, mean) -> None:
     """Prints errors on held-out pairs, and how exact the way back is."""
     found = model.domain_map
@@ -129,7 +138,7 @@ def report(model: DomainMapModel, x, y, *, mean) -> None:
     if isinstance(found.tie, Correlated):
         print(model.evaluate((x, y), verbose=0, return_dict=True))
         cold = found.sample_given(x, temperature=0.0)
-        errors["sample_given, temperature 0"] = np.mean((cold - y) ** 2.0)
+        errors["sample_given, temperature 0"] = np.mean((cold.numpy() - y) ** 2.0)
     for name, error in errors.items():
         print(f"{name}: mean squared error {error:.2f}")
     numbers, bins = found.continuous, found.flow_x.num_bins
@@ -167,6 +176,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--labels", action="store_true", help="tie the unpaired by their classes")
     parser.add_argument("--faces", default="olivetti.npz")
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--model", help="a .keras file to write, for tfp-glow translate")
     parser.add_argument("--output", default="image_to_image.png")
     return parser.parse_args()
 

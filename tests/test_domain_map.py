@@ -23,7 +23,7 @@ def vectors(size: int, seed: int = 0, dtype: str = "float32", **kwargs) -> tg.Fl
 
 def affine(size: int, dtype: str = "float32") -> tg.Flow:
     """What learns a linear map is soon traced."""
-    return flows.linear(size, dtype=dtype)
+    return flows.linear(size, seed=0, dtype=dtype)
 
 
 def fit(model: tg.DomainMapModel, *data, **kwargs) -> dict:
@@ -149,7 +149,7 @@ def test_classes_are_carried_over_between_sides_of_other_sizes_and_numbers():
         tg.Noised(affine(3), sigma=0.1), affine(2), tie=ByClass(2, separation=6.0)
     )
     model = tg.DomainMapModel(domain_map, seed=0)
-    model.compile(keras.optimizers.Adam(2e-2, global_clipnorm=1.0), jit_compile=False)
+    model.compile(keras.optimizers.Adam(5e-2, global_clipnorm=1.0), jit_compile=False)
     data = (x, y), (labels_x, labels_y)
     history = fit(model, *data, epochs=25, validation_data=data)
     losses = {"loss", "nats_x", "nats_y", "accuracy_x", "accuracy_y"}

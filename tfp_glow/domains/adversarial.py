@@ -55,7 +55,7 @@ class Adversarial(Objective):
         for real, fake, critic, realism in zip(
             (x, y), matched, self.critics, self.realism, strict=True
         ):
-            realism.update_state(tf.sigmoid(critic(fake)), weights)
+            realism.update_state(tf.sigmoid(_score(critic, fake)), weights)
             total += _critic_loss(critic, real.data, fake) + _flow_loss(critic, fake)
         return total
 
@@ -67,14 +67,19 @@ class Adversarial(Objective):
 def _critic_loss(critic, real, fake):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(real)
-        score = critic(real)
+        score = _score(critic, real)
     slope = tape.gradient(score, real)
     penalty = 0.5 * tf.reduce_sum(tf.square(slope), list(range(1, real.shape.rank)))
-    fake_score = critic(tf.stop_gradient(fake))
-    return tf.reduce_sum(tf.nn.softplus(-score) + tf.nn.softplus(fake_score), -1) + penalty
+    of_fake = _score(critic, tf.stop_gradient(fake))
+    return tf.nn.softplus(-score) + tf.nn.softplus(of_fake) + penalty
 
 
 def _flow_loss(critic, fake):
     weights = critic.trainable_variables
     with substituted(weights, [tf.stop_gradient(weight.value) for weight in weights]):
-        return tf.reduce_sum(tf.nn.softplus(-critic(fake)), -1)
+        return tf.nn.softplus(-_score(critic, fake))
+
+
+def _score(critic, x):
+    """`[batch]`, in the dtype of x, which need not be the critic's."""
+    return tf.cast(critic(x), x.dtype)[:, 0]

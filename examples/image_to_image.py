@@ -79,7 +79,7 @@ def unpaired(options: argparse.Namespace) -> None:
     tie = ByClass(10) if options.labels else None
     classes = (labels[:750], labels[750:1500]) if options.labels else None
     model = domain_map((8, 8, 1), 17, tie=tie, likelihood_weight=1.0 if options.labels else 10.0)
-    fit(model, (x, y), classes, epochs=options.epochs, rate=2e-3)
+    fit(model, (x, y), classes, epochs=options.epochs, rate=5e-3 if options.labels else 2e-3)
     save(model, options.model)
     held_out, truth = digits[1500:], TRANSFORMS[options.transform](digits[1500:])
     report(model, held_out, truth, mean=y.mean(0))

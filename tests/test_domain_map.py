@@ -81,6 +81,16 @@ def test_the_density_of_y_given_x_is_that_of_the_joint_normal_latents(correlated
     np.testing.assert_allclose(center, correlated.flow_y.decode(mean[tf.newaxis]), atol=1e-9)
 
 
+def test_the_first_batch_starts_the_correlations():
+    tie, z = Correlated(), normal([500, 2])
+    tie.build(2, tf.float64)
+    assert not tie.initialized
+    tie.initialize(z, z * [1.0, -1.0] + [0.0, 2.0] * normal([500, 2], seed=1))
+    assert tie.initialized
+    # cov / (std std): 1, of which 0.9 is left, and -1 / sqrt(1 + 2^2).
+    np.testing.assert_allclose(tie.correlation, [0.9, -0.447], atol=0.1)
+
+
 def test_classes_are_normals_at_equal_distances():
     tie = ByClass(3, separation=2.0)
     tie.build(4, tf.float64)

@@ -152,12 +152,15 @@ def report(model: DomainMapModel, x, y, *, mean) -> None:
 
 
 def draw(model: DomainMapModel, x, y, *, num_bins: int, output: str) -> None:
-    """x, its translation, the true y, and y translated back."""
+    """x, its translation, of pairs the most likely y, the true y, and y translated back."""
     x, y = x[:COLUMNS], y[:COLUMNS]
     found, options = model.domain_map, {"temperature": TEMPERATURE, "seed": 0}
-    rows = [x, found.translate(x, **options), y, found.translate_back(y, **options)]
-    labels = ["x", "translate(x)", "y", "translate_back(y)"]
-    save_figure(image_grid(rows, num_bins=num_bins, row_labels=labels), output)
+    rows = {"x": x, "translate(x)": found.translate(x, **options)}
+    if isinstance(found.tie, Correlated):
+        rows["sample_given(x), temperature 0"] = found.sample_given(x, temperature=0.0)
+    rows |= {"y": y, "translate_back(y)": found.translate_back(y, **options)}
+    figure = image_grid(list(rows.values()), num_bins=num_bins, row_labels=list(rows))
+    save_figure(figure, output)
 
 
 TASKS = {"pairs": pairs, "rival": rival, "unpaired": unpaired, "faces": faces}

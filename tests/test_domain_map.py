@@ -70,6 +70,11 @@ def test_the_density_of_y_given_x_is_that_of_the_joint_normal_latents(correlated
     expected = tf.cast(expected, tf.float64) + tf.add_n(log_dets)
     given_x = correlated.conditional_log_prob(y, x)
     np.testing.assert_allclose(given_x + correlated.flow_x.log_prob(x), expected, atol=1e-4)
+    # It integrates to one.
+    axis = np.linspace(-30.0, 30.0, 401)
+    grid = tf.constant(np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2))
+    cells = np.exp(correlated.conditional_log_prob(grid, x)) * (axis[1] - axis[0]) ** 2
+    assert np.sum(cells) == pytest.approx(1.0, abs=1e-3)
     # Samples have that density: their latents are normal as they should be.
     many = tf.repeat(x, 4000, 0)
     drawn = tf.identity(correlated.sample_given(many, seed=3))

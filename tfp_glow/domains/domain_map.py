@@ -210,8 +210,8 @@ class DomainMap(tf.Module):
     def sample_given(self, x, *, condition_x=None, condition_y=None, temperature=1.0, seed=None):
         """Draws y from p(y given x), one for each x, of a map with the tie `Correlated()`.
 
-        A temperature of 0 gives the y of the most likely latents, closer to the true ones on
-        average than `translate`, which carries all of x over and can be undone.
+        A temperature of 0 takes the mean of y's latents given x, without what x does not tell of
+        y; `translate` carries all of x over, so that it can be undone.
 
         Args:
           x: `[..., *event_x]`.

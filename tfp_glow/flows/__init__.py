@@ -20,6 +20,7 @@ from tfp_glow.flows.recipe import RECIPES
 from tfp_glow.flows.residual_flow import residual_flow
 from tfp_glow.flows.stack import stack
 from tfp_glow.flows.sylvester_flow import sylvester
+from tfp_glow.flows.tabular import tabular
 from tfp_glow.flows.tarflow import tarflow
 
 __all__ = [
@@ -44,5 +45,6 @@ __all__ = [
     "residual_flow",
     "stack",
     "sylvester",
+    "tabular",
     "tarflow",
 ]

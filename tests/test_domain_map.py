@@ -127,6 +127,10 @@ def test_pairs_are_learned(paired, tmp_path):
     assert set(history) == names | {f"val_{name}" for name in names}
     single = model.domain_map.flow_y.bits_per_dim(15 - x, seed=0)
     assert history["val_bits_per_dim_y_given_x"][-1] < np.mean(single) - 0.5
+    # The bound of dequantized pairs, with noise of its own for either side.
+    given_x = model.domain_map.conditional_log_prob(15 - x, x, seed=0)
+    bits = -np.mean(given_x) / (2 * np.log(2))
+    assert bits == pytest.approx(history["bits_per_dim_y_given_x"][-1], abs=0.2)
     translated = model.predict(x, verbose=0)
     assert translated.dtype == "int32"
     constant = np.mean((x - x.mean(0)) ** 2)

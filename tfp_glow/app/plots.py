@@ -18,6 +18,9 @@ __all__ = [
     "image_grid",
     "plot_curves",
     "plot_interpolation",
+    "plot_likelihoods",
+    "plot_manipulation",
+    "plot_neighbors",
     "plot_reconstructions",
     "plot_samples",
     "require_matplotlib",
@@ -122,6 +125,48 @@ def plot_reconstructions(images, decoded, *, num_bins: int, path: str = "decode(
     )
 
 
+def plot_neighbors(samples, nearest, *, num_bins: int):
+    """Samples above the training images that are closest to them, by which copies show.
+
+    Args:
+      samples: Integers `[N, H, W, C]`.
+      nearest: As many images.
+      num_bins: Number of integer values.
+    """
+    difference = np.asarray(samples, np.float64) - nearest
+    typical = np.sqrt(np.mean(difference**2)) / max(num_bins - 1, 1)
+    return image_grid(
+        [samples, nearest],
+        num_bins=num_bins,
+        row_labels=["sample", "nearest"],
+        title=f"Samples above the nearest training images: {typical:.0%} of white apart",
+    )
+
+
+def plot_likelihoods(bits: Mapping[str, Sequence[float]]):
+    """Histograms of images' bits per dimension.
+
+    Args:
+      bits: Values of the images of each data set, by its name.
+
+    Example:
+
+        figure = plot_likelihoods({"test": bits_per_dim_of(distribution, data.test)})
+    """
+    figure, (axes,) = _canvas((380, 640), left=70, top=40, bottom=52, right=30)
+    values = np.concatenate(list(bits.values()))
+    span = np.quantile(values, [0.002, 0.998])
+    for name, own in bits.items():
+        label = f"{name}: {np.mean(own):.3f} on average"
+        axes.hist(own, 40, span, density=True, histtype="step", lw=1.5, label=label)
+    axes.set_title("Bits per dimension of images", fontsize=13, loc="left", pad=10)
+    axes.set_xlabel("bits per dimension")
+    axes.set_yticks([])
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure
+
+
 def plot_interpolation(frames, *, num_bins: int):
     """Paths between images, a row each.
 
@@ -133,6 +178,22 @@ def plot_interpolation(frames, *, num_bins: int):
         frames,
         num_bins=num_bins,
         title="Straight lines between the latents of two test images",
+    )
+
+
+def plot_manipulation(images, strengths: Sequence[float], *, num_bins: int):
+    """Images with an attribute at several strengths, a row for each strength.
+
+    Args:
+      images: Integers `[N, strengths, H, W, C]`.
+      strengths: The strengths.
+      num_bins: Number of integer values.
+    """
+    return image_grid(
+        np.moveaxis(np.asarray(images), 1, 0),
+        num_bins=num_bins,
+        row_labels=[f"{strength:+g}" for strength in strengths],
+        title="Test images by the strength of an attribute",
     )
 
 

@@ -36,6 +36,12 @@ from tfp_glow.app.table_rows import (
 )
 from tfp_glow.app.tasks import TASKS, task_of
 from tfp_glow.app.trained import classes_for, load_group, load_model, load_model_and_data
+from tfp_glow.app.translation import (
+    draw_translation,
+    load_domain_map,
+    source_images,
+    translate_images,
+)
 from tfp_glow.files import replacing
 
 try:
@@ -367,6 +373,35 @@ def manipulate(
     num_bins = distribution.num_bins
     draw = functools.partial(plots.plot_manipulation, altered, strengths, num_bins=num_bins)
     _write_images(output, draw, images=altered, strengths=strengths)
+    typer.echo(f"Wrote {output}.")
+
+
+@app.command()
+def translate(
+    model: Annotated[
+        pathlib.Path,
+        typer.Argument(help="A .keras file of a DomainMapModel.", show_default=False),
+    ],
+    data: Annotated[str, typer.Option(help="Source of the images, as for train.")],
+    data_dir: DataDir = None,
+    download: Download = False,
+    back: Annotated[bool, typer.Option("--back", help="Map y to x, not x to y.")] = False,
+    num: Annotated[int, typer.Option(min=1, help="Number of test images.")] = 12,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="Factor of the latents that are not tied.")
+    ] = 1.0,
+    seed: Seed = 0,
+    output: Annotated[
+        pathlib.Path, typer.Option(help="A picture, or a .npz file of integers.")
+    ] = pathlib.Path("translated.png"),
+):
+    """Map test images of one domain to the other."""
+    found = load_domain_map(model)
+    images = source_images(found, data, num, back=back, data_dir=data_dir, download=download)
+    options = {"back": back, "temperature": temperature, "seed": seed}
+    translated = translate_images(found, images, **options)
+    draw = functools.partial(draw_translation, found, images, translated, back=back)
+    _write_images(output, draw, images=images, translated=translated)
     typer.echo(f"Wrote {output}.")
 
 

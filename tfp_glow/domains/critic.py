@@ -1,0 +1,31 @@
+"""Networks that tell data of a domain from those that were mapped there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+__all__ = ["critic"]
+
+
+def critic(event_shape: Sequence[int], *, seed: int | None = None) -> keras.Model:
+    """A network of events to one number: convolutions over images, dense layers over others."""
+    seeds = iter(np.random.SeedSequence(seed).generate_state(4).tolist())
+
+    def options():
+        kernel = keras.initializers.HeNormal(seed=next(seeds))
+        return {"activation": "leaky_relu", "kernel_initializer": kernel}
+
+    if len(event_shape) == 3:
+        hidden = [
+            keras.layers.Conv2D(units, 3, strides=strides, padding="same", **options())
+            for units, strides in ((32, 1), (64, 2), (128, 2))
+        ]
+        hidden.append(keras.layers.Flatten())
+    else:
+        hidden = [keras.layers.Flatten()]
+        hidden += [keras.layers.Dense(128, **options()) for _ in range(2)]
+    last = keras.layers.Dense(1, kernel_initializer=options()["kernel_initializer"])
+    return keras.Sequential([keras.Input(tuple(event_shape)), *hidden, last])

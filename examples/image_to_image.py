@@ -49,7 +49,9 @@ def pairs(options: argparse.Namespace) -> None:
     """Digits to their transformed form, by pairs."""
     digits, _ = _digits()
     x, y = digits, TRANSFORMS[options.transform](digits)
-    model = domain_map((8, 8, 1), 17, tie=Correlated())
+    # What belongs together is in different places there.
+    tie = Correlated(rotated=options.transform == "rotated")
+    model = domain_map((8, 8, 1), 17, tie=tie)
     fit(model, (x[:1500], y[:1500]), epochs=options.epochs, rate=5e-3)
     save(model, options.model)
     report(model, x[1500:], y[1500:], mean=y[:1500].mean(0))

@@ -96,6 +96,25 @@ def test_the_first_batch_starts_the_correlations():
     np.testing.assert_allclose(tie.correlation, [0.9, -0.447], atol=0.1)
 
 
+def test_a_rotation_between_the_latents_is_found_and_undone():
+    tie, z = Correlated(rotated=True), normal([500, 3])
+    tie.build(3, tf.float64)
+    assert tie.rows_to_start == 24
+    rotation = np.linalg.qr(normal([3, 3], seed=1))[0]
+    tie.initialize(z, z @ rotation.T + 0.5 * normal([500, 3], seed=2))
+    np.testing.assert_allclose(tie.conditional(z)[0] / tie.correlation, z @ rotation.T, atol=0.2)
+    np.testing.assert_allclose(tie.carry_back(tie.carry(z)), z, atol=1e-12)
+    np.testing.assert_allclose(tie.correlation, 1 / np.sqrt(1.25), atol=0.05)
+    # log p(z_y given z_x) - log p(z_y) by the normal of all six, whose margins are standard.
+    found = np.stack([tie.conditional(unit)[0] for unit in np.eye(3)], -1)
+    covariance = np.block([[np.eye(3), found.T], [found, np.eye(3)]])
+    joint = tfd.MultivariateNormalTriL(scale_tril=np.linalg.cholesky(covariance))
+    z_y, single = normal([500, 3], seed=3), tg.standard_normal(3, "float64")
+    expected = joint.log_prob(np.concatenate([z, z_y], -1)) - single.log_prob(z)
+    np.testing.assert_allclose(tie.log_ratio(z, z_y), expected - single.log_prob(z_y), atol=1e-9)
+    assert Correlated.from_config(tie.get_config()).get_config() == {"rotated": True}
+
+
 def test_classes_are_normals_at_equal_distances():
     tie = ByClass(3, separation=2.0)
     tie.build(4, tf.float64)

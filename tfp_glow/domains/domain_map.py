@@ -246,7 +246,8 @@ class DomainMap(tf.Module):
 
     def _carried(self, source: Side, target: Side, data, conditions, rest, temperature, seed):
         _, z = source.encode(data, conditions[0])
-        z = z if self._tie is None else self._tie.carry(z)
+        if self._tie is not None:
+            z = self._tie.carry(z) if source is self._x else self._tie.carry_back(z)
         if rest is None:
             rest, _ = target.sample(tf.shape(z)[:-1], temperature, seed)
         else:

@@ -179,7 +179,9 @@ class DomainMapModel(ProbabilisticModel):
         if self._domain_map.initialized:
             return x
         if is_arrays(x):
-            (first_x, first_y), condition = random_rows((x, y), batch_size or 32)
+            tie = self._domain_map.tie
+            count = max(batch_size or 32, 1 if tie is None else tie.rows_to_start)
+            (first_x, first_y), condition = random_rows((x, y), count)
         else:
             batch, x = first_of_stream(x)
             (first_x, first_y), condition, _ = keras.utils.unpack_x_y_sample_weight(batch)

@@ -41,8 +41,17 @@ class Tie(tf.Module, abc.ABC):
     def initialize(self, z_x, z_y) -> None:
         """Starts from the tied latents `[batch, size]` of a first batch."""
 
+    @property
+    def rows_to_start(self) -> int:
+        """Examples that `initialize` needs to find what it looks for."""
+        return 1
+
     def carry(self, z):
-        """The tied latents of the one side from those of the other, its own inverse."""
+        """The tied latents of y from those of x."""
+        return z
+
+    def carry_back(self, z):
+        """The tied latents of x from those of y, the inverse of `carry`."""
         return z
 
     def get_config(self) -> dict:

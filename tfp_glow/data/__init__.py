@@ -1,5 +1,16 @@
-"""Batches of integer images from arrays, files, folders and data set libraries."""
+"""Batches of integer images from arrays, files, folders and data set libraries, and sounds."""
 
 from tfp_glow.data.loading import ImageData, load_images
+from tfp_glow.data.log_mel import LogMel
+from tfp_glow.data.sounds import Sounds, load_sounds
+from tfp_glow.data.wav import read_sound, write_sound
 
-__all__ = ["ImageData", "load_images"]
+__all__ = [
+    "ImageData",
+    "LogMel",
+    "Sounds",
+    "load_images",
+    "load_sounds",
+    "read_sound",
+    "write_sound",
+]

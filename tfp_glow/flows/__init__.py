@@ -21,6 +21,7 @@ from tfp_glow.flows.residual_flow import residual_flow
 from tfp_glow.flows.stack import stack
 from tfp_glow.flows.sylvester_flow import sylvester
 from tfp_glow.flows.tarflow import tarflow
+from tfp_glow.flows.waveglow import waveglow
 
 __all__ = [
     "RECIPES",
@@ -45,4 +46,5 @@ __all__ = [
     "stack",
     "sylvester",
     "tarflow",
+    "waveglow",
 ]

@@ -104,7 +104,7 @@ class LogMel:
         levels = np.round(_TOP * np.maximum(0.0, 1.0 + decibels / self.range_db))
         return levels.astype(np.uint8)[..., np.newaxis]
 
-    def sound(self, frames, *, iterations: int = 64, seed: int = 0) -> np.ndarray:
+    def sound(self, frames, *, iterations: int = 32, seed: int = 0) -> np.ndarray:
         """A sound with these frames, of a peak of 0.5.
 
         Args:

@@ -115,11 +115,7 @@ def _read_npz(path: Path, labels: bool, rate: int | None) -> Sounds:
     audio, lengths = (_required(arrays, key, path) for key in ("audio", "length"))
     found = int(_required(arrays, "rate", path))
     _check_rate(found, rate or found, f"'{path}'")
-    if lengths.ndim != 1 or not lengths.size or lengths.sum() != len(audio):
-        raise ValueError(
-            f"length of '{path}' must hold lengths that add up to that of audio. "
-            f"Received: shape {lengths.shape} with the sum {lengths.sum()}, for {len(audio)}."
-        )
+    _check_lengths(lengths, len(audio), path)
     parts = np.split(_to_floats(audio, path), np.cumsum(lengths)[:-1])
     names = tuple(str(index) for index in range(len(parts)))
     for name, part in zip(names, parts, strict=True):
@@ -137,6 +133,15 @@ def _required(arrays: dict[str, np.ndarray], key: str, path: Path) -> np.ndarray
     if key not in arrays:
         raise ValueError(f"source must have the array {key}. Received: '{path}', {list(arrays)}.")
     return arrays[key]
+
+
+def _check_lengths(lengths: np.ndarray, total: int, path: Path) -> None:
+    are_lengths = lengths.ndim == 1 and np.issubdtype(lengths.dtype, np.integer) and lengths.size
+    if not are_lengths or lengths.min() < 0 or lengths.sum() != total:
+        raise ValueError(
+            f"length of '{path}' must hold lengths [N] that add up to that of audio, {total}. "
+            f"Received: shape {lengths.shape}, dtype {lengths.dtype}, sum {lengths.sum()}."
+        )
 
 
 def _to_floats(audio: np.ndarray, path: Path) -> np.ndarray:

@@ -21,7 +21,6 @@ import numpy as np
 import tfp_glow as tg
 from tfp_glow.app.plots import save_figure
 from tfp_glow.data import LogMel, load_sounds, write_sound
-from tfp_glow.domains import ByClass, DomainMap, DomainMapModel
 
 LOG_MEL = LogMel(rate=8000)
 CLASSES, COPIES, BATCH = 10, 12, 64
@@ -93,8 +92,9 @@ def train(data, held_out, path: pathlib.Path, *, epochs: int) -> None:
         tg.Dequantized(tg.flows.glow((32, 32, 1), steps=4, hidden_channels=48, seed=seed), 256)
         for seed in (0, 1)
     )
-    domain_map = DomainMap(flow_x, flow_y, shared=64, tie=ByClass(CLASSES))
-    model = DomainMapModel(domain_map, seed=0)
+    tie = tg.domains.ByClass(CLASSES)
+    domain_map = tg.DomainMap(flow_x, flow_y, shared=64, tie=tie)
+    model = tg.DomainMapModel(domain_map, seed=0)
     steps = epochs * math.ceil(len(data[0][0]) / BATCH)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, steps - 100, warmup_target=2e-3, warmup_steps=100

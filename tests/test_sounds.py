@@ -138,7 +138,7 @@ def test_what_is_wrong_with_a_file_is_said_of_it(folder, spoil, message):
 
 
 def test_bad_sources(folder):
-    with pytest.raises(ValueError, match="folder or a .npz file"):
+    with pytest.raises(ValueError, match=r"folder or a \.npz file"):
         load_sounds(folder / "none")
     (folder / "without").mkdir()
     with pytest.raises(ValueError, match="must hold WAV files"):

@@ -40,10 +40,10 @@ def test_the_network_is_dilated_convolutions_of_keras():
     assert [v.shape for v in again.variables] == [v.shape for v in network.variables]
 
 
-@pytest.mark.parametrize("shape", [(8, 1), pytest.param((8, 3, 1), marks=pytest.mark.slow)])
-def test_densities_are_exact(shape):
-    flow = flows.waveglow(shape, **SMALL, seed=0, dtype="float64")
-    x = normal((4, *shape))
+def test_densities_are_exact():
+    """Of an event that is read as 8 times 2 values."""
+    flow = flows.waveglow((8, 2, 1), **SMALL, seed=0, dtype="float64")
+    x = normal((4, 8, 2, 1))
     flow.initialize(x)
     randomize(flow.bijector)
     z, log_det = flow.bijector.inverse_and_log_det(x)

@@ -1,9 +1,10 @@
 """Normalizing flows for TensorFlow Probability that train with Keras 3."""
 
-from tfp_glow import bijectors, classifiers, flows, inference, laws, layers, networks
+from tfp_glow import bijectors, classifiers, domains, flows, inference, laws, layers, networks
 from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.denoising import Noised, denoise
 from tfp_glow.dequantization import Dequantized
+from tfp_glow.domains import DomainMap, DomainMapModel
 from tfp_glow.export import export_saved_model
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flow_classifier import FlowClassifier
@@ -16,6 +17,8 @@ from tfp_glow.tracking import Tracked
 __all__ = [
     "VAE",
     "Dequantized",
+    "DomainMap",
+    "DomainMapModel",
     "Flow",
     "FlowClassifier",
     "FlowModel",
@@ -25,6 +28,7 @@ __all__ = [
     "classifiers",
     "collected_penalties",
     "denoise",
+    "domains",
     "evaluation",
     "export_saved_model",
     "flow_matching_loss",

@@ -69,6 +69,11 @@ class Noised(NoisyData):
         stateless = tfp.random.sanitize_seed(stateless_seed(seed), salt="noised")
         return x + self._sigma * tf.random.stateless_normal(tf.shape(x), stateless, dtype=x.dtype)
 
+    @as_written
+    def encode_and_log_prob(self, x, condition=None, *, seed=None):
+        """The flow's latents of noisy data and their log-density, in nats, of one pass."""
+        return self._flow.encode_and_log_prob(self.with_noise(x, seed), condition)
+
     def _log_prob(self, x, seed=None, **kwargs):
         return self._flow.log_prob(self.with_noise(x, seed), **kwargs)
 

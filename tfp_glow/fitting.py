@@ -19,6 +19,7 @@ __all__ = [
     "check_no_class_weight",
     "check_weights_reach_the_loss",
     "first_batch",
+    "first_of_stream",
 ]
 
 
@@ -54,6 +55,18 @@ def first_batch(x, y, batch_size: int) -> tuple:
     """
     if _is_array(x):
         return (*_random_rows(x, y, batch_size), x)
+    batch, x = first_of_stream(x)
+    rows, condition, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    return _nonempty(np.asarray(rows)), condition, x
+
+
+def first_of_stream(x) -> tuple:
+    """The first batch of a data set or an iterable, and the data again.
+
+    Raises:
+      ValueError: If there is none.
+      TypeError: If `x` is no data.
+    """
     if isinstance(x, keras.utils.PyDataset):
         batch = x[0] if len(x) else None
     elif isinstance(x, Iterable):
@@ -64,8 +77,7 @@ def first_batch(x, y, batch_size: int) -> tuple:
         raise TypeError(f"x must be an array, a data set or an iterable. Received: {x!r}.")
     if batch is None:
         raise ValueError("x must hold at least one example. Received: an empty data set.")
-    rows, condition, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    return _nonempty(np.asarray(rows)), condition, x
+    return batch, x
 
 
 def check_data(x) -> None:

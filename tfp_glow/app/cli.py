@@ -18,6 +18,7 @@ from tfp_glow.app.pictures import image_pairs
 from tfp_glow.app.settings import Settings
 from tfp_glow.app.tasks import TASKS, task_of
 from tfp_glow.app.trained import classes_for, load_model, load_model_and_data
+from tfp_glow.app.translation import load_domain_map, source_images, translate_images
 from tfp_glow.files import replacing
 
 try:
@@ -224,6 +225,39 @@ def interpolate(
 
 
 @app.command()
+def translate(
+    model: Annotated[
+        pathlib.Path,
+        typer.Argument(help="A .keras file of a DomainMapModel.", show_default=False),
+    ],
+    data: Annotated[str, typer.Option(help="Source of the images, as for train.")],
+    data_dir: DataDir = None,
+    download: Download = False,
+    back: Annotated[bool, typer.Option("--back", help="Map y to x, not x to y.")] = False,
+    num: Annotated[int, typer.Option(min=1, help="Number of test images.")] = 12,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="Factor of the latents that are not tied.")
+    ] = 1.0,
+    seed: Seed = 0,
+    output: Annotated[
+        pathlib.Path, typer.Option(help="A picture, or a .npz file of integers.")
+    ] = pathlib.Path("translated.png"),
+):
+    """Map test images of one domain to the other."""
+    found = load_domain_map(model)
+    images = source_images(found, data, num, back=back, data_dir=data_dir, download=download)
+    options = {"back": back, "temperature": temperature, "seed": seed}
+    translated = translate_images(found, images, **options)
+    if output.suffix == ".npz":
+        with replacing(output) as temporary:
+            np.savez_compressed(temporary, images=images, translated=translated)
+    else:
+        with blames_input():
+            plots.save_figure(_rows_of_images(found, images, translated, back), output)
+    typer.echo(f"Wrote {output}.")
+
+
+@app.command()
 def export(
     run: RunPath,
     path: Annotated[pathlib.Path, typer.Argument(help="Folder to write.", show_default=False)],
@@ -234,6 +268,17 @@ def export(
     model, _ = load_model(run)
     TASKS[task_of(model)].export(model, path)
     typer.echo(f"Wrote {path}.")
+
+
+def _rows_of_images(model, images, translated, back: bool):
+    """Images above what they were mapped to, in a range of values that both are scaled to."""
+    flow_x, flow_y = model.domain_map.flow_x, model.domain_map.flow_y
+    bins = (flow_y.num_bins, flow_x.num_bins) if back else (flow_x.num_bins, flow_y.num_bins)
+    rows = [
+        np.rint(np.asarray(row) * 255.0 / max(count - 1, 1)).astype(int)
+        for row, count in zip((images, translated), bins, strict=True)
+    ]
+    return plots.image_grid(rows, num_bins=256, row_labels=["y", "x"] if back else ["x", "y"])
 
 
 def _settings(given: dict) -> Settings:

@@ -10,7 +10,7 @@ import keras
 from tfp_glow.app.errors import UserError, blames_input
 from tfp_glow.app.tasks import TASKS, task_of
 
-__all__ = ["read_model"]
+__all__ = ["read_keras", "read_model"]
 
 PARTS = {"config.json", "metadata.json", "model.weights.h5"}
 
@@ -25,9 +25,7 @@ def read_model(path: str | os.PathLike, task: str | None = None) -> keras.Model:
     Raises:
       UserError: If the file holds none.
     """
-    _check_whole(path)
-    with blames_input():
-        model = keras.saving.load_model(path)
+    model = read_keras(path)
     found = task_of(model)
     if found is None:
         raise UserError(f"run must hold a model of images. Received: {str(path)!r}.")
@@ -37,6 +35,17 @@ def read_model(path: str | os.PathLike, task: str | None = None) -> keras.Model:
             f"which holds {TASKS[found].product}."
         )
     return model
+
+
+def read_keras(path: str | os.PathLike) -> keras.Model:
+    """The model in a file, whatever it is of, compiled as it was when it was saved.
+
+    Raises:
+      UserError: If the file holds none.
+    """
+    _check_whole(path)
+    with blames_input():
+        return keras.saving.load_model(path)
 
 
 def _check_whole(path: str | os.PathLike) -> None:

@@ -205,12 +205,13 @@ def _tiles(images, num_bins: int) -> np.ndarray:
 
 
 def _mosaic(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Rows of tiles on white, half a gap around each tile."""
+    """Rows of tiles on white, half a gap around each tile, as large as the largest one."""
     columns, half = max(map(len, rows)), GAP // 2
+    sides = np.max([tiles.shape[1:3] for tiles in rows], 0)
 
     def strip(tiles):
-        missing = columns - len(tiles)
-        padding = [(0, missing), (half, half), (half, half), (0, 0)]
+        lengths = [columns - len(tiles), *(sides - tiles.shape[1:3] + half)]
+        padding = [(0, lengths[0]), (half, lengths[1]), (half, lengths[2]), (0, 0)]
         return np.concatenate(np.pad(tiles, padding, constant_values=1.0), axis=1)
 
     return np.concatenate([strip(tiles) for tiles in rows])

@@ -1,0 +1,29 @@
+"""What holds the latents of two domains together."""
+
+from __future__ import annotations
+
+import abc
+
+import tensorflow as tf
+
+__all__ = ["Tie"]
+
+
+class Tie(tf.Module, abc.ABC):
+    """A law of the tied latents of both sides; it belongs to one `DomainMap`, which builds it."""
+
+    @abc.abstractmethod
+    def build(self, size: int, dtype: tf.DType) -> None:
+        """Creates what there is for `size` latents."""
+
+    def carry(self, z):
+        """The tied latents of the one side from those of the other, its own inverse."""
+        return z
+
+    def get_config(self) -> dict:
+        """The arguments."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict) -> Tie:
+        return cls(**config)

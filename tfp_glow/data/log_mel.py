@@ -42,8 +42,7 @@ class LogMel:
       range_db: Decibels from the loudest value to 0.
 
     Raises:
-      ValueError, TypeError: If an argument is out of its range, or there are more bands than
-        frequencies.
+      ValueError, TypeError: If an argument is out of its range, or a band holds no frequency.
 
     Example:
 
@@ -71,10 +70,12 @@ class LogMel:
             raise ValueError(
                 f"hop must be at most frame_length={self.frame_length}. Received: {self.hop}."
             )
-        if self.num_mels > self.frame_length // 2:
+        empty = int((self._filters().sum(0) == 0.0).sum())
+        if empty:
             raise ValueError(
-                f"num_mels must be at most {self.frame_length // 2}, the frequencies of a frame. "
-                f"Received: {self.num_mels}."
+                "num_mels must leave a frequency for each band; take fewer, or a longer "
+                f"frame_length than {self.frame_length}. "
+                f"Received: {self.num_mels}, of which {empty} have none."
             )
 
     @property
@@ -118,17 +119,7 @@ class LogMel:
         Raises:
           ValueError: If the frames have another shape or are not finite.
         """
-        levels = np.asarray(frames, np.float32)
-        if levels.shape != (self.num_frames, self.num_mels, 1):
-            raise ValueError(
-                f"frames must have shape {(self.num_frames, self.num_mels, 1)}. "
-                f"Received: shape {levels.shape}."
-            )
-        if not np.isfinite(levels).all():
-            raise ValueError("frames must be finite. Received: NaN or infinity.")
-        levels = np.clip(levels[..., 0], 0.0, _TOP)
-        mels = np.where(levels > 0, 10.0 ** ((levels / _TOP - 1.0) * self.range_db / 20.0), 0.0)
-        magnitudes = np.maximum(mels @ np.linalg.pinv(self._filters()), 0.0)
+        magnitudes = self._magnitudes(self._checked(frames))
         sound = griffin_lim(
             magnitudes, self.frame_length, self.hop, iterations=iterations, seed=seed
         )
@@ -152,6 +143,20 @@ class LogMel:
         sound = sound[: samples - start]
         fitted[start : start + len(sound)] = sound
         return fitted
+
+    def _checked(self, frames) -> np.ndarray:
+        """`[num_frames, num_mels]` from 0 to 255."""
+        levels, shape = np.asarray(frames, np.float32), (self.num_frames, self.num_mels, 1)
+        if levels.shape != shape:
+            raise ValueError(f"frames must have shape {shape}. Received: shape {levels.shape}.")
+        if not np.isfinite(levels).all():
+            raise ValueError("frames must be finite. Received: NaN or infinity.")
+        return np.clip(levels[..., 0], 0.0, _TOP)
+
+    def _magnitudes(self, levels: np.ndarray) -> np.ndarray:
+        """`[num_frames, frequencies]`."""
+        mels = np.where(levels > 0, 10.0 ** ((levels / _TOP - 1.0) * self.range_db / 20.0), 0.0)
+        return np.maximum(mels @ np.linalg.pinv(self._filters()), 0.0)
 
     def _filters(self) -> np.ndarray:
         return _mel_filters(self.num_mels, self.frame_length // 2 + 1, self.rate)

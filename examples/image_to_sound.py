@@ -2,7 +2,7 @@
 
 python examples/image_to_sound.py mnist.npz recordings --output image_to_sound
 
-Two Glows, of handwritten digits and of spectrograms of spoken ones, share the latents of their
+Two Glows, of handwritten digits and of spectrograms of spoken ones, share 64 latents of their
 coarsest scale, in which each class has a mean. No image belongs to a sound; both have labels.
 `recordings` is the Free Spoken Digit Dataset's folder of WAV files, of which 0 to 4 are for tests.
 """
@@ -17,83 +17,98 @@ import time
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
+import tensorflow as tf
 
 import tfp_glow as tg
 from tfp_glow.app.plots import save_figure
 from tfp_glow.data import LogMel, load_sounds, write_sound
 
 LOG_MEL = LogMel(rate=8000)
-CLASSES, COPIES, BATCH = 10, 12, 64
+CLASSES, COPIES, BATCH, SHARED, NOISE = 10, 12, 64, 64, 0.07
 
 
 def main() -> None:
     """Trains the map and the judges, prints how often they agree, draws and writes sounds."""
     options = _options()
     keras.utils.set_random_seed(0)
-    images, image_labels, test_images, test_image_labels = digit_images(options.images)
-    sounds, sound_labels, test_sounds, test_sound_labels = digit_sounds(options.sounds)
+    (images, image_labels), held_out_images = digit_images(options.images)
+    (sounds, sound_labels), held_out_sounds = digit_sounds(options.sounds)
     path = pathlib.Path(options.output, "image_to_sound.keras")
     if not path.exists():
         data = (images, sounds), (image_labels, sound_labels)
-        held_out = (test_images[:300], test_sounds), (test_image_labels[:300], test_sound_labels)
-        train(data, held_out, path, epochs=options.epochs)
+        train(data, (held_out_images, held_out_sounds), path, epochs=options.epochs)
     domain_map = keras.saving.load_model(path).domain_map
-    judge_of_images = judge(images, image_labels, test_images, test_image_labels, "images")
-    judge_of_sounds = judge(sounds, sound_labels, test_sounds, test_sound_labels, "sounds")
-    chosen = np.arange(1000)
-    said = domain_map.translate(test_images[chosen], temperature=0.5, seed=1).numpy()
-    written = domain_map.translate_back(test_sounds, temperature=0.5, seed=1).numpy()
-    report("image to sound", judge_of_sounds, said, test_image_labels[chosen])
-    report("sound to image", judge_of_images, written, test_sound_labels)
-    first = [int(np.flatnonzero(test_image_labels == label)[0]) for label in range(CLASSES)]
-    spoken = [int(np.flatnonzero(test_sound_labels == label)[0]) for label in range(CLASSES)]
-    draw(test_images[first], said[first], test_sounds[spoken], written[spoken], options.output)
+    image_rests = Rests(domain_map.rest_x, images[:10000], image_labels[:10000])
+    sound_rests = Rests(domain_map.rest_y, sounds, sound_labels)
+    judge_of_images = judge(images[:20000], image_labels[:20000], *held_out_images, epochs=3)
+    judge_of_sounds = judge(sounds, sound_labels, *held_out_sounds, epochs=8)
+
+    (x, labels_x), (y, labels_y) = (part[:1000] for part in held_out_images), held_out_sounds
+    found_x = class_of(domain_map, domain_map.flow_x, x)
+    found_y = class_of(domain_map, domain_map.flow_y, y)
+    print(f"classes found: {np.mean(found_x == labels_x):.1%}, {np.mean(found_y == labels_y):.1%}")
+    for temperature in options.temperatures:
+        said = domain_map.translate(x, rest=sound_rests.sample(found_x, temperature)).numpy()
+        written = domain_map.translate_back(y, rest=image_rests.sample(found_y, temperature))
+        written = written.numpy()
+        print(f"temperature {temperature} of the rest")
+        report("images to sounds", judge_of_sounds, said, labels_x)
+        report("sounds to images", judge_of_images, written, labels_y)
+    print("temperature 0.6 of the rest, by the flows' own prior")
+    plain = domain_map.translate(x, temperature=0.6, seed=1).numpy()
+    report("images to sounds", judge_of_sounds, plain, labels_x)
+    plain = domain_map.translate_back(y, temperature=0.6, seed=1).numpy()
+    report("sounds to images", judge_of_images, plain, labels_y)
+    first, spoken = (
+        [int(np.flatnonzero(labels == label)[0]) for label in range(CLASSES)]
+        for labels in (labels_x, labels_y)
+    )
+    draw(x[first], said[first], y[spoken], written[spoken], options.output)
     for label, frames in enumerate(said[first]):
         name = pathlib.Path(options.output, f"digit_{label}.wav")
-        write_sound(name, LOG_MEL.sound(frames), rate=LOG_MEL.rate)
+        write_sound(name, LOG_MEL.sound(255.0 * (frames + 0.5)), rate=LOG_MEL.rate)
 
 
-def digit_images(path: str) -> tuple[np.ndarray, ...]:
-    """Images in a border of zeros, uint8 `[N, 32, 32, 1]`, and their labels, to train and test."""
+def digit_images(path: str) -> tuple[tuple, tuple]:
+    """Images of half the size, `[N, 16, 16, 1]` from -0.5 to 0.5, and labels, to train and test."""
+
+    def prepared(images, labels) -> tuple[np.ndarray, np.ndarray]:
+        halved = images.reshape(-1, 14, 2, 14, 2).mean((2, 4), dtype=np.float32)
+        padded = np.pad(halved, ((0, 0), (1, 1), (1, 1)))[..., np.newaxis]
+        return padded / 255.0 - 0.5, labels.astype(np.int32)
+
     with np.load(path) as arrays:
-        x, y, x_test, y_test = (arrays[k] for k in ("x_train", "y_train", "x_test", "y_test"))
-    border = ((0, 0), (2, 2), (2, 2))
-    x, x_test = (np.pad(part, border)[..., np.newaxis] for part in (x, x_test))
-    return x, y.astype(np.int32), x_test, y_test.astype(np.int32)
+        return tuple(prepared(arrays[f"x_{p}"], arrays[f"y_{p}"]) for p in ("train", "test"))
 
 
-def digit_sounds(folder: str) -> tuple[np.ndarray, ...]:
-    """Frames, uint8 `[N, 32, 32, 1]`, and their labels; those to train at several speeds."""
+def digit_sounds(folder: str) -> tuple[tuple, tuple]:
+    """Frames, `[N, 32, 32, 1]` from -0.5 to 0.5, and labels; those to train at several speeds."""
     sounds = load_sounds(folder, labels=True, rate=LOG_MEL.rate)
-    number = [int(pathlib.Path(name).stem.split("_")[-1]) for name in sounds.names]
-    is_test = np.array(number) < 5
-    generator = np.random.default_rng(0)
-    train, test = [], []
-    for sound, held_out in zip(sounds.recordings, is_test, strict=True):
-        if held_out:
-            test.append(LOG_MEL.frames(sound))
+    numbers = [int(pathlib.Path(name).stem.split("_")[-1]) for name in sounds.names]
+    generator, train, test = np.random.default_rng(0), ([], []), ([], [])
+    for sound, label, number in zip(sounds.recordings, sounds.labels, numbers, strict=True):
+        if number < 5:
+            forms, part = [sound], test
         else:
-            train += [LOG_MEL.frames(varied(sound, generator)) for _ in range(COPIES)]
-    labels = np.repeat(sounds.labels[~is_test], COPIES)
-    return np.stack(train), labels, np.stack(test), sounds.labels[is_test]
+            forms, part = [varied(sound, generator) for _ in range(COPIES)], train
+        part[0].extend(LOG_MEL.frames(form) for form in forms)
+        part[1].extend([label] * len(forms))
+    return tuple((np.stack(x) / np.float32(255) - 0.5, np.array(y)) for x, y in (train, test))
 
 
 def varied(sound: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """The sound at another speed, a little later."""
-    speed = np.exp(generator.uniform(-0.15, 0.15))
-    times = np.arange(0, len(sound) - 1, speed)
+    times = np.arange(0, len(sound) - 1, np.exp(generator.uniform(-0.15, 0.15)))
     again = np.interp(times, np.arange(len(sound)), sound)
     return np.pad(again, (int(generator.integers(0, 4 * LOG_MEL.hop)), 0))
 
 
 def train(data, held_out, path: pathlib.Path, *, epochs: int) -> None:
     """Trains a map by class and saves it."""
-    flow_x, flow_y = (
-        tg.Dequantized(tg.flows.glow((32, 32, 1), steps=4, hidden_channels=48, seed=seed), 256)
-        for seed in (0, 1)
-    )
-    tie = tg.domains.ByClass(CLASSES)
-    domain_map = tg.DomainMap(flow_x, flow_y, shared=64, tie=tie)
+    flow_x = tg.flows.glow((16, 16, 1), levels=2, steps=4, hidden_channels=48, seed=0)
+    flow_y = tg.flows.glow((32, 32, 1), levels=3, steps=4, hidden_channels=48, seed=1)
+    sides = [tg.Noised(flow, NOISE) for flow in (flow_x, flow_y)]
+    domain_map = tg.DomainMap(*sides, shared=SHARED, tie=tg.domains.ByClass(CLASSES))
     model = tg.DomainMapModel(domain_map, seed=0)
     steps = epochs * math.ceil(len(data[0][0]) / BATCH)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -103,22 +118,60 @@ def train(data, held_out, path: pathlib.Path, *, epochs: int) -> None:
     start = time.process_time()
     model.fit(*data, batch_size=BATCH, epochs=epochs, verbose=2)
     print(f"{(time.process_time() - start) / 60:.1f} minutes of CPU time")
-    print(model.evaluate(*held_out, batch_size=100, verbose=0, return_dict=True))
+    x, y = zip(*((x[:300], labels[:300]) for x, labels in held_out), strict=True)
+    print(model.evaluate(x, y, batch_size=100, verbose=0, return_dict=True))
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(path)
 
 
-def judge(x, labels, x_test, test_labels, what: str) -> keras.Model:
-    """A small classifier of real data alone."""
-    layers = [keras.layers.Rescaling(1 / 255)]
+def class_of(domain_map: tg.DomainMap, flow: tg.Noised, data: np.ndarray) -> np.ndarray:
+    """The class that the shared latents tell."""
+    return np.argmax(domain_map.tie.logits(flow.flow.encode(data)[..., -SHARED:]), -1)
+
+
+class Rests:
+    """The latents that are not shared, as a normal distribution for each class.
+
+    By the flow they are standard normal, whatever the class. After so short a training they are
+    not: what the shared ones say of a class and what the others show have to fit each other.
+    """
+
+    def __init__(self, rest_of, data: np.ndarray, labels: np.ndarray):
+        parts = np.array_split(data, math.ceil(len(data) / 500))
+        encode = tf.function(rest_of, reduce_retracing=True)
+        rests = np.concatenate([encode(part) for part in parts])
+        self._means, self._factors = [], []
+        for label in range(CLASSES):
+            own = rests[labels == label]
+            covariance = np.cov(own.T)
+            covariance = 0.95 * covariance + 0.05 * np.diag(np.diag(covariance) + 1e-6)
+            self._means.append(own.mean(0))
+            self._factors.append(np.linalg.cholesky(covariance))
+
+    def sample(self, classes: np.ndarray, temperature: float) -> np.ndarray:
+        """One for each class id."""
+        generator = np.random.default_rng(0)
+        noise = temperature * generator.standard_normal([len(classes), len(self._means[0])])
+        rows = zip(classes, noise, strict=True)
+        found = [self._means[label] + self._factors[label] @ own for label, own in rows]
+        return np.stack(found).astype(np.float32)
+
+
+def judge(x, labels, x_test, test_labels, *, epochs: int) -> keras.Model:
+    """A small classifier, trained on real data alone."""
+    layers = []
     for filters in (16, 32, 64):
-        layers += [keras.layers.Conv2D(filters, 3, activation="relu"), keras.layers.MaxPool2D()]
+        layers += [
+            keras.layers.Conv2D(filters, 3, padding="same"),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.MaxPool2D(),
+        ]
     layers += [keras.layers.Flatten(), keras.layers.Dropout(0.5), keras.layers.Dense(CLASSES)]
     model = keras.Sequential(layers)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, metrics=["accuracy"])
-    model.fit(x[:20000], labels[:20000], batch_size=64, epochs=5, verbose=0)
-    report(f"real {what}", model, x_test, test_labels)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(x, labels, batch_size=64, epochs=epochs, verbose=0)
+    report("real ones", model, x_test, test_labels)
     return model
 
 
@@ -146,6 +199,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("images", help="MNIST as Keras' mnist.npz")
     parser.add_argument("sounds", help="folder of WAV files")
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[0.6])
     parser.add_argument("--output", default="image_to_sound", help="folder")
     return parser.parse_args()
 

@@ -140,6 +140,8 @@ def test_what_is_wrong_with_a_file_is_said_of_it(folder, spoil, message):
 def test_bad_sources(folder):
     with pytest.raises(ValueError, match=r"folder or a \.npz file"):
         load_sounds(folder / "none")
+    with pytest.raises(TypeError, match="source must be a path"):
+        load_sounds(np.ones(3))
     (folder / "without").mkdir()
     with pytest.raises(ValueError, match="must hold WAV files"):
         load_sounds(folder / "without")

@@ -67,6 +67,8 @@ def load_sounds(
     check_bool(labels, "labels")
     if rate is not None:
         check_positive_int(rate, "rate")
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f"source must be a path. Received: {source!r}.")
     path = Path(os.path.expanduser(source))
     if path.is_dir():
         return _read_folder(path, labels, rate)

@@ -3,7 +3,8 @@
 python examples/image_to_sound.py mnist.npz recordings --output image_to_sound
 
 Two Glows, of handwritten digits and of spectrograms of spoken ones, share 64 latents of their
-coarsest scale, in which each class has a mean. No image belongs to a sound; both have labels.
+coarsest scale, in which each class has a mean. No image belongs to a sound; both have labels. What
+is shared tells the class and is carried over; the other latents are drawn to fit.
 `recordings` is the Free Spoken Digit Dataset's folder of WAV files, of which 0 to 4 are for tests.
 """
 
@@ -31,37 +32,29 @@ def main() -> None:
     """Trains the map and the judges, prints how often they agree, draws and writes sounds."""
     options = _options()
     keras.utils.set_random_seed(0)
-    (images, image_labels), held_out_images = digit_images(options.images)
-    (sounds, sound_labels), held_out_sounds = digit_sounds(options.sounds)
+    images, test_images = digit_images(options.images)
+    sounds, test_sounds = digit_sounds(options.sounds)
     path = pathlib.Path(options.output, "image_to_sound.keras")
     if not path.exists():
-        data = (images, sounds), (image_labels, sound_labels)
-        train(data, (held_out_images, held_out_sounds), path, epochs=options.epochs)
+        train((images, sounds), (test_images, test_sounds), path, epochs=options.epochs)
     domain_map = keras.saving.load_model(path).domain_map
-    image_rests = Rests(domain_map.rest_x, images[:10000], image_labels[:10000])
-    sound_rests = Rests(domain_map.rest_y, sounds, sound_labels)
-    judge_of_images = judge(images[:20000], image_labels[:20000], *held_out_images, epochs=3)
-    judge_of_sounds = judge(sounds, sound_labels, *held_out_sounds, epochs=8)
+    image_side = Latents(domain_map, domain_map.flow_x.flow, images[0][:20000], images[1][:20000])
+    sound_side = Latents(domain_map, domain_map.flow_y.flow, *sounds)
+    judges = judge(images, test_images, epochs=3), judge(sounds, test_sounds, epochs=8)
 
-    (x, labels_x), (y, labels_y) = (part[:1000] for part in held_out_images), held_out_sounds
-    found_x = class_of(domain_map, domain_map.flow_x, x)
-    found_y = class_of(domain_map, domain_map.flow_y, y)
-    print(f"classes found: {np.mean(found_x == labels_x):.1%}, {np.mean(found_y == labels_y):.1%}")
+    (x, labels_x), (y, labels_y) = (part[:1000] for part in test_images), test_sounds
+    labels = labels_x, labels_y
+    plain = [
+        domain_map.translate(x, temperature=0.5, seed=1),
+        domain_map.translate_back(y, temperature=0.5, seed=1),
+    ]
+    report_both("the flows' own latents, temperature 0.5", judges, plain, labels)
     for temperature in options.temperatures:
-        said = domain_map.translate(x, rest=sound_rests.sample(found_x, temperature)).numpy()
-        written = domain_map.translate_back(y, rest=image_rests.sample(found_y, temperature))
-        written = written.numpy()
-        print(f"temperature {temperature} of the rest")
-        report("images to sounds", judge_of_sounds, said, labels_x)
-        report("sounds to images", judge_of_images, written, labels_y)
-    print("temperature 0.6 of the rest, by the flows' own prior")
-    plain = domain_map.translate(x, temperature=0.6, seed=1).numpy()
-    report("images to sounds", judge_of_sounds, plain, labels_x)
-    plain = domain_map.translate_back(y, temperature=0.6, seed=1).numpy()
-    report("sounds to images", judge_of_images, plain, labels_y)
+        said = carried(x, image_side, sound_side, temperature)
+        written = carried(y, sound_side, image_side, temperature)
+        report_both(f"temperature {temperature}", judges, (said, written), labels)
     first, spoken = (
-        [int(np.flatnonzero(labels == label)[0]) for label in range(CLASSES)]
-        for labels in (labels_x, labels_y)
+        [int(np.flatnonzero(own == label)[0]) for label in range(CLASSES)] for own in labels
     )
     draw(x[first], said[first], y[spoken], written[spoken], options.output)
     for label, frames in enumerate(said[first]):
@@ -116,7 +109,8 @@ def train(data, held_out, path: pathlib.Path, *, epochs: int) -> None:
     )
     model.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0))
     start = time.process_time()
-    model.fit(*data, batch_size=BATCH, epochs=epochs, verbose=2)
+    x, y = zip(*data, strict=True)
+    model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=2)
     print(f"{(time.process_time() - start) / 60:.1f} minutes of CPU time")
     x, y = zip(*((x[:300], labels[:300]) for x, labels in held_out), strict=True)
     print(model.evaluate(x, y, batch_size=100, verbose=0, return_dict=True))
@@ -124,40 +118,60 @@ def train(data, held_out, path: pathlib.Path, *, epochs: int) -> None:
     model.save(path)
 
 
-def class_of(domain_map: tg.DomainMap, flow: tg.Noised, data: np.ndarray) -> np.ndarray:
-    """The class that the shared latents tell."""
-    return np.argmax(domain_map.tie.logits(flow.flow.encode(data)[..., -SHARED:]), -1)
+class Latents:
+    """The latents z of one side, as a normal distribution for each class.
 
+        z = mean_c + factor_c n,   n standard normal, those of the shared latents first
 
-class Rests:
-    """The latents that are not shared, as a normal distribution for each class.
-
-    By the flow they are standard normal, whatever the class. After so short a training they are
-    not: what the shared ones say of a class and what the others show have to fit each other.
+    By the flow they have a variance of 1 and the class's mean in the shared ones. After so short a
+    training they have not, and what the shared ones say and the others show have to fit.
     """
 
-    def __init__(self, rest_of, data: np.ndarray, labels: np.ndarray):
-        parts = np.array_split(data, math.ceil(len(data) / 500))
-        encode = tf.function(rest_of, reduce_retracing=True)
-        rests = np.concatenate([encode(part) for part in parts])
+    def __init__(self, domain_map: tg.DomainMap, flow: tg.Flow, data, labels):
+        self._flow, self._tie = flow, domain_map.tie
+        z = self._encode(data)
         self._means, self._factors = [], []
         for label in range(CLASSES):
-            own = rests[labels == label]
+            own = z[labels == label]
             covariance = np.cov(own.T)
-            covariance = 0.95 * covariance + 0.05 * np.diag(np.diag(covariance) + 1e-6)
+            # There are fewer sounds of a class than latents.
+            covariance = 0.8 * covariance + 0.2 * np.diag(np.diag(covariance) + 1e-6)
             self._means.append(own.mean(0))
             self._factors.append(np.linalg.cholesky(covariance))
 
-    def sample(self, classes: np.ndarray, temperature: float) -> np.ndarray:
-        """One for each class id."""
-        generator = np.random.default_rng(0)
-        noise = temperature * generator.standard_normal([len(classes), len(self._means[0])])
-        rows = zip(classes, noise, strict=True)
-        found = [self._means[label] + self._factors[label] @ own for label, own in rows]
-        return np.stack(found).astype(np.float32)
+    def encode(self, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The shared n, and the classes that the shared z tell."""
+        z = self._encode(data)[:, :SHARED]
+        classes = np.argmax(self._tie.logits(z[:, ::-1].copy()), -1)
+        n = [
+            np.linalg.solve(
+                self._factors[label][:SHARED, :SHARED], row - self._means[label][:SHARED]
+            )
+            for label, row in zip(classes, z, strict=True)
+        ]
+        return np.stack(n), classes
+
+    def decode(self, n: np.ndarray, classes: np.ndarray, temperature: float) -> np.ndarray:
+        """Data with these shared n, and with others that are drawn."""
+        shape = len(n), len(self._means[0]) - SHARED
+        rest = np.random.default_rng(0).standard_normal(shape)
+        rows = zip(classes, temperature * np.concatenate([n, rest], 1), strict=True)
+        z = np.stack([self._means[label] + self._factors[label] @ row for label, row in rows])
+        return self._flow.decode(z[:, ::-1].astype(np.float32)).numpy()
+
+    def _encode(self, data: np.ndarray) -> np.ndarray:
+        """`[N, D]`, with the coarsest scale, whose last are shared, first."""
+        encode = tf.function(self._flow.encode, reduce_retracing=True)
+        parts = np.array_split(data, math.ceil(len(data) / 500))
+        return np.concatenate([encode(part) for part in parts])[:, ::-1]
 
 
-def judge(x, labels, x_test, test_labels, *, epochs: int) -> keras.Model:
+def carried(data: np.ndarray, source: Latents, target: Latents, temperature: float) -> np.ndarray:
+    """Data of the other side with the class and the shared latents of these."""
+    return target.decode(*source.encode(data), temperature)
+
+
+def judge(data, held_out, *, epochs: int) -> keras.Model:
     """A small classifier, trained on real data alone."""
     layers = []
     for filters in (16, 32, 64):
@@ -170,14 +184,21 @@ def judge(x, labels, x_test, test_labels, *, epochs: int) -> keras.Model:
     layers += [keras.layers.Flatten(), keras.layers.Dropout(0.5), keras.layers.Dense(CLASSES)]
     model = keras.Sequential(layers)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(x, labels, batch_size=64, epochs=epochs, verbose=0)
-    report("real ones", model, x_test, test_labels)
+    model.fit(*(part[:20000] for part in data), batch_size=64, epochs=epochs, verbose=0)
+    report("real ones", model, *held_out)
     return model
 
 
-def report(what: str, classifier: keras.Model, x: np.ndarray, labels: np.ndarray) -> None:
+def report_both(what: str, judges, mapped, labels) -> None:
+    """Prints how often the judges find the labels of images as sounds and of sounds as images."""
+    print(what)
+    report("images to sounds", judges[1], mapped[0], labels[0])
+    report("sounds to images", judges[0], mapped[1], labels[1])
+
+
+def report(what: str, classifier: keras.Model, x, labels: np.ndarray) -> None:
     """Prints how often a classifier finds the label."""
-    found = classifier.predict(x, verbose=0).argmax(-1)
+    found = classifier.predict(np.asarray(x), verbose=0).argmax(-1)
     print(f"{what}: {np.mean(found == labels):.1%} of {len(labels)} recognised", flush=True)
 
 
@@ -199,7 +220,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("images", help="MNIST as Keras' mnist.npz")
     parser.add_argument("sounds", help="folder of WAV files")
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--temperatures", type=float, nargs="+", default=[0.6])
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 0.7, 0.5])
     parser.add_argument("--output", default="image_to_sound", help="folder")
     return parser.parse_args()
 

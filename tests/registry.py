@@ -301,6 +301,18 @@ REGISTRY: dict[str, Entry] = {
     ),
     "Squeeze": Entry(tgb.Squeeze, lambda d: tgb.Squeeze(2), (4, 2, 3)),
     "Squeeze-3": Entry(tgb.Squeeze, lambda d: tgb.Squeeze(3), (3, 6, 1)),
+    "Standardized": Entry(
+        tgb.Standardized,
+        lambda d: tgb.Standardized(
+            coupling("affine", d, condition_shape=(3,)),
+            mean=[1.0, -2.0, 0.5, 3.0, 0.0],
+            deviation=[0.5, 2.0, 1.5, 1.0, 0.7],
+            condition_mean=[0.1, 0.2, 0.3],
+            condition_deviation=[1.0, 2.0, 0.5],
+        ),
+        (5,),
+        features,
+    ),
     "Sylvester-condition": Entry(
         tgb.Sylvester,
         lambda d: tgb.Sylvester(3, directions=2, seed=0, dtype=d, **amortized(d)),

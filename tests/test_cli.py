@@ -540,7 +540,7 @@ def test_pairs_are_of_one_class():
 def test_export(trained, tmp_path):
     assert invoke("export", trained[0], tmp_path / "model").exit_code == 0
     signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
-    assert set(signatures) == {"log_prob", "sample", "encode", "decode"}
+    assert set(signatures) == {"log_prob", "sample", "encode", "decode", "serving_default"}
     check_error(invoke("export", trained[0], tmp_path / "model"), "path must not exist yet")
 
 

@@ -111,7 +111,7 @@ def test_what_needs_a_flow_refuses_a_classifier(trained, command, tmp_path):
 def test_the_exported_model_is_the_saved_one(trained, data):
     model, images = load_model(trained[0])[0], np.load(data)["x_test"].astype("int32")
     signatures = tf.saved_model.load(str(trained[0] / "saved_model")).signatures
-    assert set(signatures) == {"classify"}
+    assert set(signatures) == {"classify", "serving_default"}
     found = signatures["classify"](x=tf.constant(images))
     np.testing.assert_allclose(found["logits"], model(images), atol=1e-5)
     np.testing.assert_allclose(found["probabilities"], tf.nn.softmax(model(images)), atol=1e-5)
@@ -122,7 +122,10 @@ def test_the_exported_model_is_the_saved_one(trained, data):
 @pytest.mark.slow
 def test_export(trained, tmp_path):
     assert invoke("export", trained[0], tmp_path / "model").exit_code == 0
-    assert set(tf.saved_model.load(str(tmp_path / "model")).signatures) == {"classify"}
+    assert set(tf.saved_model.load(str(tmp_path / "model")).signatures) == {
+        "classify",
+        "serving_default",
+    }
     check_error(invoke("export", trained[0], tmp_path / "model"), "path must not exist yet")
 
 
@@ -238,7 +241,7 @@ def test_an_irevnet_shows_that_it_keeps_the_images(data, tmp_path):
     model = load_model(folder)[0]
     np.testing.assert_array_equal(classification.reconstruct(model, images), images)
     signatures = tf.saved_model.load(str(folder / "saved_model")).signatures
-    assert set(signatures) == {"classify", "features", "invert"}
+    assert set(signatures) == {"classify", "features", "invert", "serving_default"}
     features = signatures["features"](x=tf.constant(images))["features"]
     np.testing.assert_array_equal(signatures["invert"](features=features)["x"], images)
     np.testing.assert_array_equal(signatures["invert"](features=features + 99.0)["x"], 255)

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 signatures = tf.saved_model.load(sys.argv[1]).signatures
-assert set(signatures) == {"log_prob", "sample", "encode", "decode"}
+assert set(signatures) == {"log_prob", "sample", "encode", "decode", "serving_default"}
 scalars = lambda n, t, s: dict(
     num_samples=tf.constant(n), temperature=tf.constant(t), seed=tf.constant(s))
 classes = tf.constant([0, 1, 2])
@@ -76,7 +76,7 @@ def test_integers_and_plain_distributions_export(flow, tmp_path):
 
     tg.export_saved_model(tfp.distributions.Normal(1.0, 2.0), str(tmp_path / "normal"))
     signatures = tf.saved_model.load(str(tmp_path / "normal")).signatures
-    assert set(signatures) == {"log_prob", "sample"}
+    assert set(signatures) == {"log_prob", "sample", "serving_default"}
 
 
 def test_nothing_is_overwritten_or_half_written(flow, tmp_path, monkeypatch):

@@ -7,11 +7,16 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+
+
+def blocks_of(page: pathlib.Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
 
 
 def run_examples(page: pathlib.Path) -> None:
     """Runs a page's blocks one after the other."""
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    blocks = blocks_of(page)
     assert blocks
     namespace = {}
     for block in blocks:
@@ -20,9 +25,13 @@ def run_examples(page: pathlib.Path) -> None:
         exec(re.sub(r"num_steps=\d+", "num_steps=2", block), namespace)
 
 
+GUIDES = [page for page in PAGES if blocks_of(page)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.stem)
-def test_the_examples_of_guides_run(page):
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+def test_the_examples_of_guides_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run_examples(page)
 
 
@@ -40,3 +49,17 @@ def test_the_table_names_every_bijector():
     text = README.read_text()
     missing = [name for name in bijectors.__all__ if f"`{name}`" not in text]
     assert not missing
+
+
+def test_the_handbook_has_a_page_for_every_flow():
+    from tfp_glow import flows
+
+    text = "".join(page.read_text() for page in PAGES)
+    missing = [name for name in flows.RECIPES if not re.search(rf":::.*\.{name}\n", text)]
+    assert not missing
+
+
+def test_every_page_is_in_the_handbooks_contents():
+    contents = (ROOT / "mkdocs.yml").read_text()
+    pages = [str(page.relative_to(ROOT / "docs")) for page in PAGES]
+    assert [page for page in pages if page not in contents] == []

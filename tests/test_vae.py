@@ -233,7 +233,7 @@ def test_export_runs_in_tensorflow_alone(fitted, tmp_path):
     model, _ = fitted
     model.export_saved_model(tmp_path / "model")
     signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
-    assert set(signatures) == {"encode", "decode", "sample"}
+    assert set(signatures) == {"encode", "decode", "sample", "serving_default"}
     z = signatures["encode"](x=tf.constant(IMAGES[:3], tf.int32))["z"]
     np.testing.assert_allclose(z, model.encode(IMAGES[:3]), atol=1e-5)
     np.testing.assert_array_equal(signatures["decode"](z=z)["x"], model.decode(z))

@@ -16,6 +16,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow import bijectors, flows, laws
+from tfp_glow.columns import Column
 from tfp_glow.denoising import Noised
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.flow import Flow
@@ -23,7 +24,12 @@ from tfp_glow.flow import Flow
 __all__ = ["from_config", "to_config"]
 
 _NAMESPACES = {
-    "tfp_glow": {"Flow": Flow, "Dequantized": Dequantized, "Noised": Noised},
+    "tfp_glow": {
+        "Column": Column,
+        "Dequantized": Dequantized,
+        "Flow": Flow,
+        "Noised": Noised,
+    },
     "tfp_glow.bijectors": {name: getattr(bijectors, name) for name in bijectors.__all__},
     "tfp_glow.laws": {name: getattr(laws, name) for name in laws.__all__},
     "tfp.bijectors": vars(tfp.bijectors),
@@ -63,7 +69,7 @@ def to_config(value, path: str = "distribution"):
         return _recipe_config(value.recipe, path)
     if isinstance(value, tfp.bijectors.Bijector | tfp.distributions.Distribution):
         return _class_config(value, path)
-    if dataclasses.is_dataclass(value):  # A law.
+    if dataclasses.is_dataclass(value):  # A law, or a column.
         arguments = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return _built_by(type(value), arguments, path)
     raise ValueError(_refusal(path, f"{value!r}"))

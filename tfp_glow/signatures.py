@@ -15,13 +15,17 @@ __all__ = ["checked_signature", "sampling_specs", "write_saved_model"]
 def write_saved_model(module: tf.Module, path: str | os.PathLike) -> None:
     """Writes a module with the signatures that its method of that name gives, whole or not at all.
 
+    The first one also answers to the name that servers call where they are told none.
+
     Raises:
       ValueError: If `path` exists.
     """
     if os.path.exists(path):
         raise ValueError(f"path must not exist yet. Received: {str(path)!r}, which does.")
+    signatures = module.signatures()
+    signatures[tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY] = next(iter(signatures.values()))
     with replacing(path) as temporary:
-        tf.saved_model.save(module, str(temporary), signatures=module.signatures())
+        tf.saved_model.save(module, str(temporary), signatures=signatures)
 
 
 def sampling_specs() -> list[tf.TensorSpec]:

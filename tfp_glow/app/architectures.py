@@ -21,7 +21,6 @@ FLOWS = tuple(
     and name != "dequantization_noise"
 )
 CLASSIFIERS = ("revnet", "irevnet", "revvit")
-WEIGHT_DECAY = 0.3  # Suits the digits where nothing else is said.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,19 +31,21 @@ class Family:
       setting: Name of the setting.
       makers: Their functions by name; the first argument is the images' shape.
       default: Name of the one that is taken where none is named.
-      suits_digits: What suits the digits by name, where the defaults are for more than that.
+      suits: What suits small data, as the digits, by name, where the defaults are for more.
       needs_labels: Whether they are of use with labels alone.
+      weight_decay: What suits small data.
     """
 
     setting: str
     makers: Mapping[str, Callable]
     default: str
-    suits_digits: Mapping[str, dict]
+    suits: Mapping[str, dict]
     needs_labels: bool = False
+    weight_decay: float = 0.3
 
-    def for_digits(self, name: str) -> dict:
-        """Settings for the digits of the architecture with this name."""
-        return {"weight_decay": WEIGHT_DECAY, **self.suits_digits.get(name, {})}
+    def suiting(self, name: str) -> dict:
+        """Settings for small data of the architecture with this name."""
+        return {"weight_decay": self.weight_decay, **self.suits.get(name, {})}
 
     def accepted(self, name: str) -> set[str]:
         """The arguments of the architecture with this name."""
@@ -59,18 +60,25 @@ FAMILIES = {
         setting="flow",
         makers={name: RECIPES[name] for name in FLOWS},
         default="glow",
-        suits_digits={
+        suits={
             "glow": {"steps": 32, "levels": 2, "hidden_channels": 32},
             # Its scales have far to go from 1, and decay would hold them there.
             "nice": {"hidden_units": [256, 256], "weight_decay": 0.0},
             "waveglow": {"levels": 2},
         },
     ),
+    "table": Family(
+        setting="flow",
+        makers={name: RECIPES[name] for name in FLOWS},
+        default="maf",
+        suits={},
+        weight_decay=0.1,
+    ),
     "classify": Family(
         setting="model",
         makers=dict(zip(CLASSIFIERS, (revnet, IRevNet, revvit), strict=True)),
         default="revnet",
-        suits_digits={
+        suits={
             "revnet": {"units": [2, 2], "filters": [16, 32, 64]},
             "irevnet": {"units": [2, 2], "strides": [2, 2], "added_channels": 7},
             "revvit": {"patch_size": 4, "depth": 4, "width": 64, "heads": 4, "dropout": 0.2},
@@ -81,6 +89,6 @@ FAMILIES = {
         setting="posterior",
         makers=AUTOENCODERS,
         default="iaf",
-        suits_digits={},
+        suits={},
     ),
 }

@@ -19,9 +19,9 @@ from tfp_glow.app.classification import (
 from tfp_glow.app.classifier_export import export_classifier
 from tfp_glow.app.confusion_plot import plot_confusions
 from tfp_glow.app.errors import UserError
+from tfp_glow.app.image_task import ImageKind, ImageTask
 from tfp_glow.app.pictures import first_images
 from tfp_glow.app.settings import Settings
-from tfp_glow.app.task import ImageKind, Task
 from tfp_glow.classifiers.irevnet import IRevNet
 from tfp_glow.data import ImageData
 
@@ -32,7 +32,7 @@ COLUMNS = 12
 BATCHES_FOR_STATISTICS = 256
 
 
-class Classify(Task):
+class Classify(ImageTask):
     """A reversible classifier of standardized images, measured by its accuracy.
 
     What standardizes them is part of the model, which takes integers.

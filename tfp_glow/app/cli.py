@@ -14,8 +14,18 @@ from tfp_glow import __version__
 from tfp_glow.app import plots
 from tfp_glow.app.errors import UserError, blames_input, user_message
 from tfp_glow.app.generation import interpolate_images, sample_images
+from tfp_glow.app.model_file import check_task
 from tfp_glow.app.pictures import image_pairs
 from tfp_glow.app.settings import Settings
+from tfp_glow.app.table_rows import (
+    columns_of,
+    given_targets,
+    in_units,
+    log_probs,
+    rank_rows,
+    sample_rows,
+    write_csv,
+)
 from tfp_glow.app.tasks import TASKS, task_of
 from tfp_glow.app.trained import classes_for, load_model, load_model_and_data
 from tfp_glow.app.translation import load_domain_map, source_images, translate_images
@@ -65,7 +75,7 @@ RunPath = Annotated[
 ]
 Data = Annotated[
     str | None,
-    typer.Option(help="Source of the images, as for train; that of the run when omitted."),
+    typer.Option(help="Source of the data, as for train; that of the run when omitted."),
 ]
 DataDir = Annotated[str | None, typer.Option(help="Folder of tensorflow-datasets.")]
 Download = Annotated[bool, typer.Option("--download", help="Allow to download the data.")]
@@ -86,7 +96,7 @@ def _options(
         ),
     ] = False,
 ):
-    """Trains normalizing flows, autoencoders and reversible classifiers on images."""
+    """Trains normalizing flows on images and tables, and other models of images."""
 
 
 @app.command()
@@ -113,6 +123,9 @@ def train(
 ):
     """Train a flow on images, by default Glow on scikit-learn's 8x8 digits, or another model.
 
+    A table, as --data measurements.csv, is learned by a flow on its rows; --target names columns to
+    condition on.
+
     What is not given is as it suits the digits. For 32x32 color images start from --levels 3
     --steps 32 --hidden-channels 512 --learning-rate 1e-3 --warmup-epochs 10 --weight-decay 0, on a
     GPU.
@@ -130,7 +143,7 @@ def train(
         typer.echo(f"\nInterrupted. {_how_to_go_on(run)}", err=True)
         raise typer.Exit(130) from None
     found = run.task.describe(measured)
-    typer.echo(f"Test images: {found}. The model and its pictures are in {folder}.")
+    typer.echo(f"Test {run.task.subject}: {found}. The model and its pictures are in {folder}.")
 
 
 @app.command()
@@ -145,18 +158,28 @@ def evaluate(
             min=1, help="Samples of the noise for the bound of an image, of a flow; 1 when omitted."
         ),
     ] = None,
+    output: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="A .csv file for log p of each test row, of a flow on a table."),
+    ] = None,
     seed: Seed = 0,
 ):
-    """Print how good a model is on the test images: bits per dimension, nats, or how many right."""
+    """Print how good a model is on the test data: bits per dimension, nats, or how many right."""
     model, found = load_model_and_data(run, data, data_dir=data_dir, download=download)
     name = task_of(model)
     task, options = TASKS[name], {}
+    if output is not None and name != "table":
+        raise UserError(f"output means nothing to the task {name!r}. Received: {str(output)!r}.")
     if importance_samples is not None:
         if name != "density":
             raise UserError(f"importance_samples means nothing to the task {name!r}.")
         options["num_samples"] = importance_samples
     measured = task.measure(model, found.test, seed=seed, **options)
-    typer.echo(f"Test images: {task.describe(measured)}")
+    typer.echo(f"Test {task.subject}: {task.describe(measured)}")
+    if output is not None:
+        densities = log_probs(model.distribution, found.test)
+        write_csv(output, {"row": found.test_rows + 1, "log_prob": densities})
+        typer.echo(f"Wrote {output}.")
     for line in task.remarks(model, found.test, seed=seed):
         typer.echo(line)
 
@@ -164,7 +187,7 @@ def evaluate(
 @app.command()
 def sample(
     run: RunPath,
-    num: Annotated[int, typer.Option(min=1, help="Number of images.")] = 64,
+    num: Annotated[int, typer.Option(min=1, help="Number of images or rows.")] = 64,
     temperature: Annotated[float, typer.Option(min=0.0, help="Factor of the noise.")] = 1.0,
     class_id: Annotated[
         int | None,
@@ -173,13 +196,37 @@ def sample(
     guidance: Annotated[
         float | None, typer.Option(min=0.0, help="Weight of guidance by the class, of tarflow.")
     ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=NUMBER of a target of a table's rows; repeat it for each."),
+    ] = None,
     seed: Seed = 0,
     output: Annotated[
-        pathlib.Path, typer.Option(help="A picture, or a .npz file of integers.")
-    ] = pathlib.Path("samples.png"),
+        pathlib.Path | None,
+        typer.Option(
+            help="A picture, or a .npz file of integers; samples.png when omitted. Of a table a "
+            ".csv file with the same columns; samples.csv when omitted.",
+            show_default=False,
+        ),
+    ] = None,
 ):
-    """Draw new images."""
-    distribution = load_model(run, "density")[0].distribution
+    """Draw new images, or rows of a table."""
+    model, _ = load_model(run)
+    if task_of(model) == "table":
+        if class_id is not None or guidance is not None:
+            raise UserError("class and guidance mean nothing to a flow on a table.")
+        output = output or pathlib.Path("samples.csv")
+        _sample_table(model.distribution, num, temperature, given or (), seed, output)
+    else:
+        if given:
+            raise UserError(f"given needs a flow on a table. Received: {given}.")
+        output = output or pathlib.Path("samples.png")
+        distribution = check_task(model, "density", run).distribution
+        _sample_images(distribution, num, temperature, class_id, guidance, seed, output)
+    typer.echo(f"Wrote {output}.")
+
+
+def _sample_images(distribution, num, temperature, class_id, guidance, seed, output) -> None:
     condition = classes_for(distribution, num, class_id)
     if guidance is not None and not distribution.flow.takes_guidance:
         raise UserError(f"guidance needs a tarflow with classes. Received: {guidance}.")
@@ -194,7 +241,31 @@ def sample(
         rows = [images[start : start + columns] for start in range(0, num, columns)]
         with blames_input():
             plots.save_figure(plots.image_grid(rows, num_bins=distribution.num_bins), output)
-    typer.echo(f"Wrote {output}.")
+
+
+def _sample_table(flow, num, temperature, given, seed, output) -> None:
+    columns, targets = columns_of(flow)
+    values = given_targets(targets, given)
+    rows = sample_rows(flow, num, temperature=temperature, targets=values, seed=seed)
+    conditions = {} if values is None else in_units(targets, np.tile(values, (num, 1)))
+    write_csv(output, in_units(columns, rows) | conditions)
+
+
+@app.command()
+def anomalies(
+    run: RunPath,
+    data: Data = None,
+    num: Annotated[int | None, typer.Option(min=1, help="How many; all when omitted.")] = None,
+    output: Annotated[pathlib.Path, typer.Option(help="A .csv file.")] = pathlib.Path(
+        "anomalies.csv"
+    ),
+):
+    """Rank all rows of a table, the least likely one first."""
+    model, found = load_model_and_data(run, data, data_dir=None, download=False, task="table")
+    ranked = rank_rows(model.distribution, found.everything, num)
+    write_csv(output, ranked)
+    least = ", ".join(map(str, ranked["row"][:5]))
+    typer.echo(f"The least likely rows are {least}. Wrote {output}.")
 
 
 @app.command()

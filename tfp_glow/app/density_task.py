@@ -9,9 +9,9 @@ import keras
 import tensorflow as tf
 
 from tfp_glow.app.generation import estimates_deviation, mean_bits_per_dim
+from tfp_glow.app.image_task import ImageKind, ImageTask
 from tfp_glow.app.pictures import PICTURES, draw_pictures
 from tfp_glow.app.settings import Settings
-from tfp_glow.app.task import ImageKind, Task
 from tfp_glow.data import ImageData
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.export import export_saved_model
@@ -21,7 +21,7 @@ from tfp_glow.model import FlowModel
 __all__ = ["Density"]
 
 
-class Density(Task):
+class Density(ImageTask):
     """A `FlowModel` of a flow over dequantized images, measured in bits per dimension."""
 
     product = "a flow"

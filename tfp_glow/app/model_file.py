@@ -10,13 +10,13 @@ import keras
 from tfp_glow.app.errors import UserError, blames_input
 from tfp_glow.app.tasks import TASKS, task_of
 
-__all__ = ["read_keras", "read_model"]
+__all__ = ["check_task", "read_keras", "read_model"]
 
 PARTS = {"config.json", "metadata.json", "model.weights.h5"}
 
 
 def read_model(path: str | os.PathLike, task: str | None = None) -> keras.Model:
-    """The model of images in a file, compiled as it was when it was saved.
+    """The model in a file, compiled as it was when it was saved.
 
     Args:
       path: A `.keras` file.
@@ -25,10 +25,18 @@ def read_model(path: str | os.PathLike, task: str | None = None) -> keras.Model:
     Raises:
       UserError: If the file holds none.
     """
-    model = read_keras(path)
+    return check_task(read_keras(path), task, path)
+
+
+def check_task(model: keras.Model, task: str | None, path: str | os.PathLike) -> keras.Model:
+    """The model, if it is of that task, or of any if that is None.
+
+    Raises:
+      UserError: If it is not.
+    """
     found = task_of(model)
     if found is None:
-        raise UserError(f"run must hold a model of images. Received: {str(path)!r}.")
+        raise UserError(f"run must hold a model of images or of a table. Received: {str(path)!r}.")
     if task not in (None, found):
         raise UserError(
             f"run must hold {TASKS[task].product}. Received: {str(path)!r}, "

@@ -8,6 +8,7 @@ import os
 import pathlib
 import platform
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -24,7 +25,6 @@ from tfp_glow.app.plots import require_matplotlib
 from tfp_glow.app.settings import Settings
 from tfp_glow.app.task import Task
 from tfp_glow.app.tasks import TASKS
-from tfp_glow.data import ImageData, load_images
 from tfp_glow.files import remove_leftovers, replacing
 from tfp_glow.fitting import StopWithoutLoss
 
@@ -50,6 +50,7 @@ class Run:
     | `curves.png` | the learning curves |
     | `samples.png`, `reconstructions.png`, `interpolation.png` | pictures of a flow |
     | `samples.png`, `reconstructions.png` | pictures of an autoencoder |
+    | `pairs.png`, `calibration.png` | pictures of a flow on a table |
     | `confusion.png` | which classes a classifier takes for which |
     | `reconstructions.png` | images computed back from the features of an i-RevNet |
 
@@ -123,10 +124,10 @@ class Run:
           report: Called with lines of text on what happens.
 
         Returns:
-          What the task measures on the test images: bits per dimension, nats, or the accuracy.
+          What the task measures on the test data: bits per dimension, nats, or the accuracy.
 
         Raises:
-          UserError: If the folder is another run's, or the data have no validation or test images,
+          UserError: If the folder is another run's, or the data have no validation or test part,
             or the run has more epochs behind it than it is to have, or the loss is no longer
             finite.
         """
@@ -151,8 +152,8 @@ class Run:
     def _train(self, verbose: int | str, report: Callable) -> float:
         with blames_input():
             require_matplotlib()
-            data = load_images(self.settings.data, **self.settings.data_options())
-        _check_data(data)
+        data = self.task.load(self.settings)
+        self.task.check_trainable(data)
         batches = _length(data.train)
         model = self._model(data, batches)
         done = int(model.optimizer.iterations) // batches
@@ -177,7 +178,7 @@ class Run:
             self.task.export(model, temporary)
         return self.task.measure(model, data.test)
 
-    def _model(self, data: ImageData, batches: int) -> keras.Model:
+    def _model(self, data: Any, batches: int) -> keras.Model:
         """The model as the run left it, or a new one, compiled for the epochs to come."""
         settings = self.settings
         schedule = _learning_rate(settings, batches)
@@ -195,7 +196,7 @@ class Run:
         return model
 
     def _fit(
-        self, model: keras.Model, data: ImageData, done: int, batches: int, keep_best, verbose
+        self, model: keras.Model, data: Any, done: int, batches: int, keep_best, verbose
     ) -> None:
         keras.utils.set_random_seed(self.settings.seed)
         callbacks = [
@@ -226,13 +227,12 @@ class Run:
         with replacing(self.config_file) as temporary:
             temporary.write_text(json.dumps(config, indent=2) + "\n")
 
-    def _headline(self, model: keras.Model, data: ImageData, done: int) -> str:
+    def _headline(self, model: keras.Model, data: Any, done: int) -> str:
         settings, parameters = self.settings, model.count_params()
-        size = "x".join(map(str, data.image_shape))
         progress = f"from epoch {done + 1} of {settings.epochs}" if done else "from the start"
         return (
             f"Training {settings.architecture} ({parameters:,} parameters) on {settings.data} "
-            f"({size}, values 0 to {data.num_bins - 1}) {progress}. "
+            f"({self.task.describe_data(data)}) {progress}. "
             "The first batch takes longer: TensorFlow traces the graph."
         )
 
@@ -253,16 +253,6 @@ def _learning_rate(settings: Settings, batches: int):
 def model_of(folder: pathlib.Path) -> pathlib.Path:
     """The file of a run's best model, or of its latest where it has none, as runs of 0.1.0."""
     return folder / BEST if (folder / BEST).is_file() else folder / MODEL
-
-
-def _check_data(data: ImageData) -> None:
-    for name in ("validation", "test"):
-        if getattr(data, name) is None:
-            raise UserError(f"data must have {name} images. Received: too few for any.")
-    if data.image_shape[-1] not in (1, 3):
-        raise UserError(
-            f"data must be grey or RGB images. Received: images of shape {data.image_shape}."
-        )
 
 
 def _length(batches: tf.data.Dataset) -> int:

@@ -13,6 +13,7 @@ from tfp_glow.app.architectures import CLASSIFIERS, FAMILIES, FLOWS, Family
 from tfp_glow.app.autoencoders import POSTERIORS, PRIORS
 from tfp_glow.app.errors import UserError
 from tfp_glow.core.checks import check_choice, check_positive_int
+from tfp_glow.data.table_files import is_table
 
 __all__ = ["Settings"]
 
@@ -22,6 +23,10 @@ _OF_DENSITIES = {
     "dequantization": ("uniform", "variational"),
     "loss": ("likelihood", "flow_matching", "ot_flow_matching"),
 }
+
+# Settings of tables alone, and of images alone, with what they are where they mean nothing.
+_OF_TABLES = {"columns": None, "target": None}
+_OF_IMAGES = {"num_bits": 8, "flip": False, "image_size": None, "conditional": False}
 
 DATA, MODEL, TRAINING = "Data", "Model", "Training"
 OF_FLOWS, OF_CLASSIFIERS = "Arguments of the flow", "Arguments of the classifier"
@@ -51,16 +56,27 @@ class Settings:
         architecture.
     """
 
-    data: str = _setting("digits", DATA, "digits, a .npz file, a folder of images, or tfds:NAME.")
+    data: str = _setting(
+        "digits",
+        DATA,
+        "digits, a .npz file, a folder of images, or tfds:NAME; or a table: .csv, .parquet, .npy.",
+    )
     data_dir: str | None = _setting(None, DATA, "Folder of tensorflow-datasets.")
     download: bool = _setting(False, DATA, "Allow to download the data.")
     num_bits: int = _setting(8, DATA, "Bits to keep of a pixel's 8.")
     flip: bool = _setting(False, DATA, "Flip half of the training images left to right.")
     image_size: int | None = _setting(None, DATA, "Crop and resize images to squares.")
-    task: str = _setting(
-        "density",
+    columns: list[str] | None = _setting(  # noqa: RUF009
+        None, DATA, "Column of a table whose density is wanted; repeat it. All when omitted."
+    )
+    target: list[str] | None = _setting(  # noqa: RUF009
+        None, DATA, "Column of a table to condition on; repeat it for more."
+    )
+    task: str | None = _setting(
+        None,
         MODEL,
-        "density, by a flow, classify, by a reversible classifier, or vae, by an autoencoder.",
+        "density, by a flow, classify, by a reversible classifier, or vae, by an autoencoder; or "
+        "table, by a flow, which is meant where the data are one.",
     )
     flow: str | None = _setting(None, MODEL, f"To learn the density: {', '.join(FLOWS)}.")
     model: str | None = _setting(None, MODEL, f"To classify: {', '.join(CLASSIFIERS)}.")
@@ -110,8 +126,8 @@ class Settings:
     warmup_steps: int | None = _argument(
         "Steps of training until the latents' divergence counts whole.", OF_AUTOENCODERS
     )
-    epochs: int = _setting(20, TRAINING, "Passes over the training images.")
-    batch_size: int = _setting(64, TRAINING, "Images a step.")
+    epochs: int = _setting(20, TRAINING, "Passes over the training data.")
+    batch_size: int = _setting(64, TRAINING, "Images or rows a step.")
     learning_rate: float = _setting(1e-2, TRAINING, "Of Adamax, at its highest.")
     warmup_epochs: int = _setting(
         2, TRAINING, "Epochs in which the learning rate rises, at most half of them all."
@@ -127,11 +143,12 @@ class Settings:
     jit_compile: bool | None = _setting(None, TRAINING, "Compile with XLA, or not.")
 
     def __post_init__(self):
+        self._fill({"task": "table" if is_table(self.data) else "density"})
         check_choice(self.task, FAMILIES, "task")
         self._fill({self._family.setting: self._family.default})
         check_choice(self.architecture, self._family.makers, self._family.setting)
         self._check_meanings()
-        self._fill(self._family.for_digits(self.architecture))
+        self._fill(self._family.suiting(self.architecture))
         check_positive_int(self.epochs, "epochs")
         check_choice(self.schedule, ("cosine", "constant"), "schedule")
         if self.patience is not None:
@@ -146,7 +163,7 @@ class Settings:
         """Raises where something is set that means nothing to the task or the architecture."""
         for family in FAMILIES.values():
             value = getattr(self, family.setting)
-            if family is not self._family and value is not None:
+            if family.setting != self._family.setting and value is not None:
                 raise ValueError(
                     f"{family.setting} means nothing to the task {self.task!r}. "
                     f"Received: {value!r}."
@@ -157,10 +174,18 @@ class Settings:
                 raise ValueError(
                     f"{name} means nothing to the task {self.task!r}. Received: {value!r}."
                 )
+        for name, value in (_OF_TABLES if self.task != "table" else _OF_IMAGES).items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"{name} means nothing to the task {self.task!r}. "
+                    f"Received: {getattr(self, name)!r}."
+                )
         chosen = f"the {self._family.setting} {self.architecture!r}"
         accepted = self._family.accepted(self.architecture)
         if self.conditional and (self._family.needs_labels or "num_classes" not in accepted):
             raise ValueError(f"conditional means nothing to {chosen}.")
+        if self.target and "condition_size" not in accepted:
+            raise ValueError(f"target means nothing to {chosen}. Received: {self.target}.")
         for argument, value in self._arguments().items():
             if argument not in accepted:
                 raise ValueError(f"{argument} means nothing to {chosen}. Received: {value!r}.")
@@ -186,12 +211,17 @@ class Settings:
         names = ("batch_size", "num_bits", "flip", "image_size", "seed", "data_dir", "download")
         return {"labels": self.needs_labels, **{name: getattr(self, name) for name in names}}
 
-    def build(self, image_shape: tuple[int, int, int], num_classes: int | None, **more) -> Any:
+    def table_options(self) -> dict:
+        """The arguments of `load_table` beside the source."""
+        names = ("columns", "batch_size", "seed")
+        return {"target": self.target or (), **{name: getattr(self, name) for name in names}}
+
+    def build(self, event_shape: int | tuple, num_classes: int | None, **more) -> Any:
         """The untrained network; `num_classes` counts where labels are needed."""
         arguments = {**self._arguments(), "seed": self.seed, **more}
         if self.needs_labels:
             arguments["num_classes"] = num_classes
-        return self._family.makers[self.architecture](image_shape, **arguments)
+        return self._family.makers[self.architecture](event_shape, **arguments)
 
     def default_folder(self) -> pathlib.Path:
         """runs/ARCHITECTURE-DATA."""

@@ -5,27 +5,15 @@ from __future__ import annotations
 import abc
 import os
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tfp_glow.app.errors import UserError
 from tfp_glow.app.settings import Settings
-from tfp_glow.data import ImageData
 
-__all__ = ["ImageKind", "Task"]
-
-
-class ImageKind(NamedTuple):
-    """What the images are that a model is for; classes are None where they do not count."""
-
-    image_shape: tuple[int, int, int]
-    num_bins: int
-    num_classes: int | None
-
-    def __str__(self) -> str:
-        labels = f" and {self.num_classes} classes" if self.num_classes else ""
-        return f"images of shape {self.image_shape}, pixels of {self.num_bins} values{labels}"
+__all__ = ["Task"]
 
 
 class Task(abc.ABC):
@@ -33,20 +21,44 @@ class Task(abc.ABC):
 
     Attributes:
       product: What such a run holds, in words.
+      subject: What its data are, in the plural.
       curves: Headings of the learning curves, by the metric that each is of.
       pictures: Names of the files that `draw` may write.
     """
 
     product: str
+    subject: str
     curves: Mapping[str, str]
     pictures: tuple[str, ...]
+
+    @abc.abstractmethod
+    def load(self, settings: Settings) -> Any:
+        """The data, with `train`, `validation` and `test` batches, and `epochs` of them."""
+
+    def check_trainable(self, data: Any) -> None:
+        """Raises unless the data have all parts."""
+        for name in ("validation", "test"):
+            if getattr(data, name) is None:
+                raise UserError(f"data must have {name} {self.subject}. Received: too few for any.")
+
+    @abc.abstractmethod
+    def describe_data(self, data: Any) -> str:
+        """What the data are, in a few words."""
+
+    @abc.abstractmethod
+    def check_fits(self, model: keras.Model, data: Any, source: str) -> None:
+        """Raises unless the data are of the kind that a model is for."""
+
+    @abc.abstractmethod
+    def settings_for(self, model: keras.Model, task: str) -> Settings:
+        """Settings that make data fit a model without a run, of the task with this name."""
 
     @abc.abstractmethod
     def owns(self, model: keras.Model) -> bool:
         """Whether a model is one of the task's."""
 
     @abc.abstractmethod
-    def new_model(self, settings: Settings, data: ImageData) -> keras.Model:
+    def new_model(self, settings: Settings, data: Any) -> keras.Model:
         """The untrained model, not compiled, the same each time for a seed."""
 
     def curves_of(self, settings: Settings) -> Mapping[str, str]:
@@ -56,10 +68,6 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def compile_options(self) -> dict:
         """The arguments of `compile` beside those that all runs share."""
-
-    @abc.abstractmethod
-    def image_kind(self, model: keras.Model) -> ImageKind:
-        """What images a model is for."""
 
     @abc.abstractmethod
     def measure(self, model: keras.Model, batches: tf.data.Dataset, *, seed: int = 0) -> float:
@@ -74,9 +82,7 @@ class Task(abc.ABC):
         yield from ()
 
     @abc.abstractmethod
-    def draw(
-        self, model: keras.Model, data: ImageData, folder: str | os.PathLike, *, seed: int
-    ) -> None:
+    def draw(self, model: keras.Model, data: Any, folder: str | os.PathLike, *, seed: int) -> None:
         """Writes the pictures of a trained model."""
 
     @abc.abstractmethod

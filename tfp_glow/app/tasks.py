@@ -6,12 +6,18 @@ import keras
 
 from tfp_glow.app.classify_task import Classify
 from tfp_glow.app.density_task import Density
+from tfp_glow.app.table_task import TableDensity
 from tfp_glow.app.task import Task
 from tfp_glow.app.vae_task import Autoencode
 
 __all__ = ["TASKS", "task_of"]
 
-TASKS: dict[str, Task] = {"density": Density(), "classify": Classify(), "vae": Autoencode()}
+TASKS: dict[str, Task] = {
+    "density": Density(),
+    "table": TableDensity(),
+    "classify": Classify(),
+    "vae": Autoencode(),
+}
 
 
 def task_of(model: keras.Model) -> str | None:

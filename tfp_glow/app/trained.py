@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
 
-from tfp_glow.app.errors import UserError, blames_input
+from tfp_glow.app.errors import UserError
 from tfp_glow.app.model_file import read_model
 from tfp_glow.app.run import CONFIG, MODEL, model_of
 from tfp_glow.app.settings import Settings
-from tfp_glow.app.task import ImageKind
 from tfp_glow.app.tasks import TASKS, task_of
-from tfp_glow.data import ImageData, load_images
 from tfp_glow.dequantization import Dequantized
 
 __all__ = ["classes_for", "load_model", "load_model_and_data"]
@@ -51,12 +50,12 @@ def load_model_and_data(
     data_dir: str | None,
     download: bool,
     task: str | None = None,
-) -> tuple[keras.Model, ImageData]:
+) -> tuple[keras.Model, Any]:
     """A trained model and the data it is to be shown.
 
     Args:
       path: As in `load_model`.
-      data: Source of the images; that of the run when None.
+      data: Source of the data; that of the run when None.
       data_dir: As in `load_images`; that of the run when None.
       download: As in `load_images`.
       task: As in `load_model`.
@@ -67,34 +66,19 @@ def load_model_and_data(
     model, settings = load_model(path, task)
     if data is None and settings is None:
         raise UserError(f"data must be given with a model that is in no run. Received: {path}.")
-    kind = TASKS[task_of(model)].image_kind(model)
-    settings = settings or _settings_for(task_of(model), kind)
+    name = task_of(model)
+    found = TASKS[name]
+    settings = settings or found.settings_for(model, name)
     changes = {"data": data, "data_dir": data_dir, "download": download or None}
     given = {name: value for name, value in changes.items() if value is not None}
     settings = dataclasses.replace(settings, **given)
-    with blames_input():
-        found = load_images(settings.data, **settings.data_options())
-    _check_data(kind, found, settings.data)
-    return model, found
-
-
-def _settings_for(task: str, kind: ImageKind) -> Settings:
-    """Settings that make data fit a model without a run."""
-    bits = kind.num_bins.bit_length() - 1
-    return Settings(
-        task=task,
-        num_bits=bits if kind.num_bins == 2**bits else 8,
-        conditional=task == "density" and kind.num_classes is not None,
-    )
-
-
-def _check_data(expected: ImageKind, data: ImageData, source: str) -> None:
-    classes = None if expected.num_classes is None else data.num_classes
-    received = ImageKind(tuple(data.image_shape), data.num_bins, classes)
-    if expected != received:
-        raise UserError(f"data must have {expected}. Received: {source!r} with {received}.")
+    data = found.load(settings)
+    found.check_fits(model, data, settings.data)
     if data.test is None:
-        raise UserError(f"data must have test images. Received: {source!r}, which has none.")
+        raise UserError(
+            f"data must have test {found.subject}. Received: {settings.data!r}, which has none."
+        )
+    return model, data
 
 
 def classes_for(distribution: Dequantized, num: int, class_id: int | None) -> np.ndarray | None:

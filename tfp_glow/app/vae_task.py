@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.app import plots
+from tfp_glow.app.image_task import ImageKind, ImageTask
 from tfp_glow.app.pictures import first_images
 from tfp_glow.app.settings import Settings
-from tfp_glow.app.task import ImageKind, Task
 from tfp_glow.core.modes import evaluation
 from tfp_glow.data import ImageData
 from tfp_glow.inference import VAE
@@ -26,7 +26,7 @@ COLUMNS = 12
 IMPORTANCE_IMAGES, IMPORTANCE_SAMPLES = 100, 1000
 
 
-class Autoencode(Task):
+class Autoencode(ImageTask):
     """A `VAE` of integer images, measured by minus its bound, in nats an image."""
 
     product = "an autoencoder"

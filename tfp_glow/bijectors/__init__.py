@@ -24,6 +24,7 @@ from tfp_glow.bijectors.repeat import Repeat
 from tfp_glow.bijectors.residual_block import ResidualBlock
 from tfp_glow.bijectors.reversible_unit import ReversibleUnit
 from tfp_glow.bijectors.squeeze import Squeeze
+from tfp_glow.bijectors.standardized import Standardized
 from tfp_glow.bijectors.sylvester import Sylvester
 from tfp_glow.core.bijector import FlowBijector
 
@@ -53,5 +54,6 @@ __all__ = [
     "ResidualBlock",
     "ReversibleUnit",
     "Squeeze",
+    "Standardized",
     "Sylvester",
 ]

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from numbers import Real
 
-__all__ = ["Options"]
+__all__ = ["Options", "check_fractions", "check_int"]
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,16 @@ class Options:
                 raise TypeError(
                     f"{argument} must be a bool. Received: {getattr(self, argument)!r}."
                 )
-        _check_int(self.batch_size, "batch_size", low=1)
-        _check_int(self.num_bits, "num_bits", low=1, high=8)
-        _check_int(self.seed, "seed", low=0, high=2**32 - 1)
+        check_int(self.batch_size, "batch_size", low=1)
+        check_int(self.num_bits, "num_bits", low=1, high=8)
+        check_int(self.seed, "seed", low=0, high=2**32 - 1)
         if self.image_size is not None:
-            _check_int(self.image_size, "image_size", low=1)
-        _check_fractions(self.validation_fraction, self.test_fraction)
+            check_int(self.image_size, "image_size", low=1)
+        check_fractions(self.validation_fraction, self.test_fraction)
 
 
-def _check_int(value, argument: str, *, low: int, high: int | None = None) -> None:
+def check_int(value, argument: str, *, low: int, high: int | None = None) -> None:
+    """Raises unless a value is an int in the range."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{argument} must be an int. Received: {value!r}.")
     if value < low or (high is not None and value > high):
@@ -50,7 +51,8 @@ def _check_int(value, argument: str, *, low: int, high: int | None = None) -> No
         raise ValueError(f"{argument} must be {span}. Received: {value}.")
 
 
-def _check_fractions(validation, test) -> None:
+def check_fractions(validation, test) -> None:
+    """Raises unless two fractions leave something for training."""
     for argument, value in (("validation_fraction", validation), ("test_fraction", test)):
         if isinstance(value, bool) or not isinstance(value, Real):
             raise TypeError(f"{argument} must be a number. Received: {value!r}.")

@@ -20,6 +20,7 @@ from tfp_glow.flows.recipe import RECIPES
 from tfp_glow.flows.residual_flow import residual_flow
 from tfp_glow.flows.stack import stack
 from tfp_glow.flows.sylvester_flow import sylvester
+from tfp_glow.flows.tabular import tabular
 from tfp_glow.flows.tarflow import tarflow
 from tfp_glow.flows.waveglow import waveglow
 
@@ -45,6 +46,7 @@ __all__ = [
     "residual_flow",
     "stack",
     "sylvester",
+    "tabular",
     "tarflow",
     "waveglow",
 ]

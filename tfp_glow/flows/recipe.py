@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from typing import ParamSpec
 
 from tfp_glow.core.checks import (
     check_bool,
@@ -19,6 +20,8 @@ from tfp_glow.core.conditioner import check_reach
 from tfp_glow.flow import Flow
 
 __all__ = ["RECIPES", "recipe"]
+
+_Arguments = ParamSpec("_Arguments")
 
 RECIPES: dict[str, Callable[..., Flow]] = {}
 
@@ -45,12 +48,12 @@ _CHECKS: dict[str, Callable] = {
 }
 
 
-def recipe(function: Callable[..., Flow]) -> Callable[..., Flow]:
+def recipe(function: Callable[_Arguments, Flow]) -> Callable[_Arguments, Flow]:
     """Registers a function under its name; its flows carry the arguments that rebuild them."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def build(*args, **kwargs) -> Flow:
+    def build(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Flow:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         for argument, value in bound.arguments.items():

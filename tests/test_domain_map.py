@@ -21,6 +21,11 @@ def vectors(size: int, seed: int = 0, dtype: str = "float32", **kwargs) -> tg.Fl
     return flows.realnvp(size, seed=seed, dtype=dtype, **{**UNITS, **kwargs})
 
 
+def affine(size: int, dtype: str = "float32") -> tg.Flow:
+    """What learns a linear map is soon traced."""
+    return flows.linear(size, seed=0, dtype=dtype)
+
+
 def fit(model: tg.DomainMapModel, *data, **kwargs) -> dict:
     return model.fit(*data, **{"batch_size": 32, "verbose": 0, **kwargs}).history
 
@@ -65,6 +70,11 @@ def test_the_density_of_y_given_x_is_that_of_the_joint_normal_latents(correlated
     expected = tf.cast(expected, tf.float64) + tf.add_n(log_dets)
     given_x = correlated.conditional_log_prob(y, x)
     np.testing.assert_allclose(given_x + correlated.flow_x.log_prob(x), expected, atol=1e-4)
+    # It integrates to one.
+    axis = np.linspace(-30.0, 30.0, 401)
+    grid = tf.constant(np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2))
+    cells = np.exp(correlated.conditional_log_prob(grid, x)) * (axis[1] - axis[0]) ** 2
+    assert np.sum(cells) == pytest.approx(1.0, abs=1e-3)
     # Samples have that density: their latents are normal as they should be.
     many = tf.repeat(x, 4000, 0)
     drawn = tf.identity(correlated.sample_given(many, seed=3))
@@ -74,6 +84,16 @@ def test_the_density_of_y_given_x_is_that_of_the_joint_normal_latents(correlated
     np.testing.assert_allclose(latents.std(0), 1 / np.cosh([0.9, -0.4]), atol=0.04)
     center = correlated.sample_given(x, temperature=0.0)
     np.testing.assert_allclose(center, correlated.flow_y.decode(mean[tf.newaxis]), atol=1e-9)
+
+
+def test_the_first_batch_starts_the_correlations():
+    tie, z = Correlated(), normal([500, 2])
+    tie.build(2, tf.float64)
+    assert not tie.initialized
+    tie.initialize(z, z * [1.0, -1.0] + [0.0, 2.0] * normal([500, 2], seed=1))
+    assert tie.initialized
+    # cov / (std std): 1, of which 0.9 is left, and -1 / sqrt(1 + 2^2).
+    np.testing.assert_allclose(tie.correlation, [0.9, -0.447], atol=0.1)
 
 
 def test_classes_are_normals_at_equal_distances():
@@ -94,7 +114,7 @@ def test_classes_are_normals_at_equal_distances():
 def paired() -> tuple:
     """Integers x and the integers y = 15 - x, fitted, with a validation."""
     x = np.clip(GENERATOR.normal([[4, 9]], [[1, 2]], [256, 2]).round(), 0, 15).astype("int32")
-    sides = [tg.Dequantized(vectors(2, seed), num_bins=16) for seed in (0, 1)]
+    sides = [tg.Dequantized(affine(2), num_bins=16) for _ in range(2)]
     model = tg.DomainMapModel(tg.DomainMap(*sides, tie=Correlated()), seed=0)
     model.compile(keras.optimizers.Adam(2e-2, global_clipnorm=1.0), jit_compile=True)
     history = fit(model, (x, 15 - x), epochs=20, validation_data=((x[:64], 15 - x[:64]),))
@@ -118,7 +138,6 @@ def test_pairs_are_learned(paired, tmp_path):
     model.save(tmp_path / "map.keras")
     loaded = keras.saving.load_model(tmp_path / "map.keras")
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), translated)
-    assert loaded.evaluate((x, 15 - x), verbose=0) == model.evaluate((x, 15 - x), verbose=0)
 
 
 def test_the_loss_of_pairs_is_the_joint_likelihood_by_hand(correlated):
@@ -142,12 +161,12 @@ def labelled(count: int, size: int, sign: float) -> tuple:
 def test_classes_are_carried_over_between_sides_of_other_sizes_and_numbers():
     (x, labels_x), (y, labels_y) = labelled(300, 3, 1.0), labelled(130, 2, -1.0)
     domain_map = tg.DomainMap(
-        tg.Noised(vectors(3), sigma=0.1), vectors(2, seed=1), tie=ByClass(2, separation=6.0)
+        tg.Noised(affine(3), sigma=0.1), affine(2), tie=ByClass(2, separation=6.0)
     )
     model = tg.DomainMapModel(domain_map, seed=0)
-    model.compile(keras.optimizers.Adam(2e-2, global_clipnorm=1.0), jit_compile=False)
+    model.compile(keras.optimizers.Adam(5e-2, global_clipnorm=1.0), jit_compile=False)
     data = (x, y), (labels_x, labels_y)
-    history = fit(model, *data, epochs=10, validation_data=data)
+    history = fit(model, *data, epochs=25, validation_data=data)
     losses = {"loss", "nats_x", "nats_y", "accuracy_x", "accuracy_y"}
     assert set(history) == losses | {f"val_{name}" for name in losses}
     assert min(history["val_accuracy_x"][-1], history["val_accuracy_y"][-1]) > 0.97
@@ -161,9 +180,18 @@ def test_classes_are_carried_over_between_sides_of_other_sizes_and_numbers():
         model.fit(wrong, verbose=0)
 
 
+def _loss_of_critic(critic, real, fake):
+    with tf.GradientTape() as tape:
+        tape.watch(real)
+        score = critic(real)
+    slope = tape.gradient(score, real)
+    losses = tf.nn.softplus(-score) + tf.nn.softplus(critic(fake))
+    return losses[:, 0] + 0.5 * tf.reduce_sum(slope**2, -1)
+
+
 def test_critics_and_flows_each_descend_their_own_loss(tmp_path):
     x, y = normal([64, 2], "float32"), normal([96, 2], "float32", seed=1) * 2.0 + 1.0
-    domain_map = tg.DomainMap(vectors(2), vectors(2, seed=1))
+    domain_map = tg.DomainMap(affine(2), affine(2))
     model = tg.DomainMapModel(domain_map, likelihood_weight=0.0, seed=0)
     model.compile(keras.optimizers.Adam(1e-3, global_clipnorm=1.0), jit_compile=False)
     names = {"loss", "nats_x", "nats_y", "realism_x", "realism_y"}
@@ -175,13 +203,9 @@ def test_critics_and_flows_each_descend_their_own_loss(tmp_path):
         outputs = model(((x[:8], y[:8]), None, seed))
         loss = model.compute_loss(None, None, outputs)
         fakes, reals = outputs[2], (x[:8], y[:8])
-        scores = [
-            (c(r), c(f)) for c, r, f in zip(model.objective.critics, reals, fakes, strict=True)
-        ]
-        of_critics = sum(
-            tf.reduce_mean(tf.nn.softplus(-real) + tf.nn.softplus(fake)) for real, fake in scores
-        )
-        of_flows = sum(tf.reduce_mean(tf.nn.softplus(-fake)) for _, fake in scores)
+        sides = list(zip(model.objective.critics, reals, fakes, strict=True))
+        of_critics = sum(tf.reduce_mean(_loss_of_critic(*side)) for side in sides)
+        of_flows = sum(tf.reduce_mean(tf.nn.softplus(-critic(fake))) for critic, _, fake in sides)
     for variables, expected in ((critics, of_critics), (own, of_flows)):
         found = tape.gradient(loss, variables, unconnected_gradients="zero")
         wanted = tape.gradient(expected, variables, unconnected_gradients="zero")

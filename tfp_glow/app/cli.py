@@ -28,7 +28,12 @@ from tfp_glow.app.table_rows import (
 )
 from tfp_glow.app.tasks import TASKS, task_of
 from tfp_glow.app.trained import classes_for, load_model, load_model_and_data
-from tfp_glow.app.translation import load_domain_map, source_images, translate_images
+from tfp_glow.app.translation import (
+    draw_translation,
+    load_domain_map,
+    source_images,
+    translate_images,
+)
 from tfp_glow.files import replacing
 
 try:
@@ -324,7 +329,7 @@ def translate(
             np.savez_compressed(temporary, images=images, translated=translated)
     else:
         with blames_input():
-            plots.save_figure(_rows_of_images(found, images, translated, back), output)
+            plots.save_figure(draw_translation(found, images, translated, back=back), output)
     typer.echo(f"Wrote {output}.")
 
 
@@ -339,17 +344,6 @@ def export(
     model, _ = load_model(run)
     TASKS[task_of(model)].export(model, path)
     typer.echo(f"Wrote {path}.")
-
-
-def _rows_of_images(model, images, translated, back: bool):
-    """Images above what they were mapped to, in a range of values that both are scaled to."""
-    flow_x, flow_y = model.domain_map.flow_x, model.domain_map.flow_y
-    bins = (flow_y.num_bins, flow_x.num_bins) if back else (flow_x.num_bins, flow_y.num_bins)
-    rows = [
-        np.rint(np.asarray(row) * 255.0 / max(count - 1, 1)).astype(int)
-        for row, count in zip((images, translated), bins, strict=True)
-    ]
-    return plots.image_grid(rows, num_bins=256, row_labels=["y", "x"] if back else ["x", "y"])
 
 
 def _settings(given: dict) -> Settings:

@@ -7,6 +7,7 @@ import os
 import keras
 import numpy as np
 
+from tfp_glow.app import plots
 from tfp_glow.app.errors import UserError, blames_input
 from tfp_glow.app.model_file import read_keras
 from tfp_glow.app.pictures import first_images
@@ -15,7 +16,7 @@ from tfp_glow.data import load_images
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.domains import DomainMapModel
 
-__all__ = ["load_domain_map", "source_images", "translate_images"]
+__all__ = ["draw_translation", "load_domain_map", "source_images", "translate_images"]
 
 
 def load_domain_map(path: str | os.PathLike) -> DomainMapModel:
@@ -69,6 +70,17 @@ def translate_images(
     domain_map = model.domain_map
     translate = domain_map.translate_back if back else domain_map.translate
     return translate(images, temperature=temperature, seed=seed).numpy()
+
+
+def draw_translation(model: DomainMapModel, images, translated, *, back: bool):
+    """A figure of images above what they were mapped to, both with values from black to white."""
+    sides = [("x", model.domain_map.flow_x.num_bins), ("y", model.domain_map.flow_y.num_bins)]
+    labels, bins = zip(*(reversed(sides) if back else sides), strict=True)
+    rows = [
+        np.rint(255.0 * np.asarray(row) / max(count - 1, 1))
+        for row, count in zip((images, translated), bins, strict=True)
+    ]
+    return plots.image_grid(rows, num_bins=256, row_labels=labels)
 
 
 def _maps_images(model: keras.Model) -> bool:

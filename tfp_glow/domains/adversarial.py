@@ -20,8 +20,12 @@ class Adversarial(Objective):
         -likelihood_weight * (log p(x) / D_x + log p(y) / D_y)
             + softplus(-critic_y(translate(x))) + softplus(-critic_x(translate_back(y)))
 
-    and that of each critic softplus(-critic(data)) + softplus(critic(translated)). The way back is
-    exact whatever the critics say, so that there is no cycle loss.
+    and that of each critic
+
+        softplus(-critic(data)) + softplus(critic(translated)) + |grad critic(data)|^2 / 2
+
+    whose last term keeps the critics smooth, without which they soon drown the likelihoods. The
+    way back is exact whatever the critics say, so that there is no cycle loss.
 
     One optimizer trains both: the sum of the losses has the critics' weights constant in the one,
     and the translated data in the other.
@@ -30,6 +34,8 @@ class Adversarial(Objective):
       Grover, Chute, Shu, Cao and Ermon, "AlignFlow: Cycle Consistent Learning from Multiple
       Domains via Normalizing Flows", arXiv:1905.12892.
       Goodfellow et al., "Generative Adversarial Networks", arXiv:1406.2661, for the losses.
+      Mescheder, Geiger and Nowozin, "Which Training Methods for GANs do actually Converge?",
+      arXiv:1801.04406, for the penalty.
     """
 
     def __init__(self, domain_map, likelihood_weight, critics):
@@ -49,7 +55,7 @@ class Adversarial(Objective):
         for real, fake, critic, realism in zip(
             (x, y), matched, self.critics, self.realism, strict=True
         ):
-            realism.update_state(tf.sigmoid(critic(fake)), weights)
+            realism.update_state(tf.sigmoid(_score(critic, fake)), weights)
             total += _critic_loss(critic, real.data, fake) + _flow_loss(critic, fake)
         return total
 
@@ -59,11 +65,21 @@ class Adversarial(Objective):
 
 
 def _critic_loss(critic, real, fake):
-    fake = tf.stop_gradient(fake)
-    return tf.reduce_sum(tf.nn.softplus(-critic(real)) + tf.nn.softplus(critic(fake)), -1)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(real)
+        score = _score(critic, real)
+    slope = tape.gradient(score, real)
+    penalty = 0.5 * tf.reduce_sum(tf.square(slope), list(range(1, real.shape.rank)))
+    of_fake = _score(critic, tf.stop_gradient(fake))
+    return tf.nn.softplus(-score) + tf.nn.softplus(of_fake) + penalty
 
 
 def _flow_loss(critic, fake):
     weights = critic.trainable_variables
     with substituted(weights, [tf.stop_gradient(weight.value) for weight in weights]):
-        return tf.reduce_sum(tf.nn.softplus(-critic(fake)), -1)
+        return tf.nn.softplus(-_score(critic, fake))
+
+
+def _score(critic, x):
+    """`[batch]`, in the dtype of x, which need not be the critic's."""
+    return tf.cast(critic(x), x.dtype)[:, 0]

@@ -23,7 +23,8 @@ class Correlated(Tie):
 
         log p(y given x) = log p(y) + sum_i log N(z_y; r z_x, 1 - r^2) - log N(z_y; 0, 1)
 
-    is exact. To translate, z_y = sign(r) z_x, which is the same both ways.
+    is exact. To translate, z_y = sign(r) z_x, which is the same both ways. The first batch of
+    `DomainMapModel.fit` starts r where its latents are.
 
     Args:
       name: Name of the module.
@@ -33,11 +34,24 @@ class Correlated(Tie):
         domain_map = DomainMap(flow_x, flow_y, tie=Correlated())
     """
 
-    # r = tanh(START), near 0.5: the flows of pairs that are alike start in step.
-    START = 0.5
+    # The largest |r| that a first batch may set; 1 would be without a gradient.
+    LARGEST_START = 0.9
 
     def build(self, size: int, dtype: tf.DType) -> None:
-        self._raw = tf.Variable(tf.fill([size], tf.cast(self.START, dtype)), name="correlation")
+        # tanh(0.5) before `initialize`: z_y = z_x.
+        self._raw = tf.Variable(tf.fill([size], tf.cast(0.5, dtype)), name="correlation")
+        self._flag = tf.Variable(False, trainable=False, name="flag")
+
+    @property
+    def initialized(self) -> bool:
+        return bool(self._flag)
+
+    def initialize(self, z_x, z_y) -> None:
+        norms = tf.norm(z_x, axis=0) * tf.norm(z_y, axis=0)
+        correlation = tf.math.divide_no_nan(tf.reduce_sum(z_x * z_y, 0), norms)
+        limit = self.LARGEST_START
+        self._raw.assign(tf.atanh(tf.clip_by_value(correlation, -limit, limit)))
+        self._flag.assign(True)
 
     @property
     def correlation(self) -> tf.Tensor:

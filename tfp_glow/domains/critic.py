@@ -14,19 +14,18 @@ def critic(event_shape: Sequence[int], *, seed: int | None = None) -> keras.Mode
     """A network of events to one number: convolutions over images, dense layers over others."""
     seeds = iter(np.random.SeedSequence(seed).generate_state(4).tolist())
 
-    def initializer():
-        return keras.initializers.HeNormal(seed=next(seeds))
+    def options():
+        kernel = keras.initializers.HeNormal(seed=next(seeds))
+        return {"activation": "leaky_relu", "kernel_initializer": kernel}
 
-    image = len(event_shape) == 3
-    layers = [keras.Input(tuple(event_shape))]
-    if not image:
-        layers.append(keras.layers.Flatten())
-    for units in (32, 64, 128) if image else (128, 128):
-        if image:
-            strides = 2 if units > 32 else 1
-            options = {"strides": strides, "padding": "same"}
-            layer = keras.layers.Conv2D(units, 3, kernel_initializer=initializer(), **options)
-        else:
-            layer = keras.layers.Dense(units, kernel_initializer=initializer())
-        layers += [layer, keras.layers.LeakyReLU(0.2)]
-    return keras.Sequential([*layers, keras.layers.Flatten(), keras.layers.Dense(1)])
+    if len(event_shape) == 3:
+        hidden = [
+            keras.layers.Conv2D(units, 3, strides=strides, padding="same", **options())
+            for units, strides in ((32, 1), (64, 2), (128, 2))
+        ]
+        hidden.append(keras.layers.Flatten())
+    else:
+        hidden = [keras.layers.Flatten()]
+        hidden += [keras.layers.Dense(128, **options()) for _ in range(2)]
+    last = keras.layers.Dense(1, kernel_initializer=options()["kernel_initializer"])
+    return keras.Sequential([keras.Input(tuple(event_shape)), *hidden, last])

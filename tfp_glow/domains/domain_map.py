@@ -126,17 +126,25 @@ class DomainMap(tf.Module):
 
     @property
     def initialized(self) -> bool:
-        """Whether data-dependent initialization has run on both sides."""
-        return self._flow_x.initialized and self._flow_y.initialized
+        """Whether data-dependent initialization has run on both sides, and of the tie."""
+        parts = (self._flow_x, self._flow_y, *([] if self._tie is None else [self._tie]))
+        return all(part.initialized for part in parts)
 
     def initialize(self, x, y, *, condition_x=None, condition_y=None, force: bool = False) -> None:
-        """Initializes each side from a batch, unless it is already; see `Flow.initialize`."""
+        """Initializes each side and the tie from a batch, unless they are already.
+
+        See `Flow.initialize`. The rows of x and y must be pairs for `Correlated()`.
+        """
         for flow, data, condition in (
             (self._flow_x, x, condition_x),
             (self._flow_y, y, condition_y),
         ):
             if force or not flow.initialized:
                 flow.initialize(data, condition, force=force)
+        if self._tie is not None and (force or not self._tie.initialized):
+            _, z_x = self._x.encode(x, condition_x)
+            _, z_y = self._y.encode(y, condition_y)
+            self._tie.initialize(z_x, z_y)
 
     @as_written
     def translate(
@@ -202,8 +210,8 @@ class DomainMap(tf.Module):
     def sample_given(self, x, *, condition_x=None, condition_y=None, temperature=1.0, seed=None):
         """Draws y from p(y given x), one for each x, of a map with the tie `Correlated()`.
 
-        A temperature of 0 gives the y of the most likely latents, closer to the true ones on
-        average than `translate`, which carries all of x over and can be undone.
+        A temperature of 0 takes the mean of y's latents given x, without what x does not tell of
+        y; `translate` carries all of x over, so that it can be undone.
 
         Args:
           x: `[..., *event_x]`.

@@ -120,7 +120,8 @@ class DomainMapModel(ProbabilisticModel):
         """Sets the data-dependent parameters of both sides from a batch."""
         condition_x, condition_y = self._conditions(condition)
         options = {"condition_x": condition_x, "condition_y": condition_y, "force": force}
-        self._domain_map.initialize(x, y, **options)
+        data = (side.as_data(values) for side, values in zip(self._sides, (x, y), strict=True))
+        self._domain_map.initialize(*data, **options)
 
     def fit(self, x=None, y=None, batch_size=None, *args, validation_data=None, **kwargs):
         """As `keras.Model.fit`; x is the pair of both domains' data, or a data set."""
@@ -155,7 +156,7 @@ class DomainMapModel(ProbabilisticModel):
     def predict_step(self, data):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         with evaluation():
-            return self._domain_map.translate(x, seed=self._fixed_seed())
+            return self._domain_map.translate(self._sides[0].as_data(x), seed=self._fixed_seed())
 
     def get_config(self) -> dict:
         return {

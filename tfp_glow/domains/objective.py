@@ -63,6 +63,7 @@ class Objective(keras.layers.Layer, abc.ABC):
         self.densities = [
             Density(side, suffix) for side, suffix in zip(self._sides, self.suffixes, strict=True)
         ]
+        self.built = True
 
     def match(self, x: Encoded, y: Encoded, conditions: tuple, seed) -> tuple:
         """What else the flows have to compute of a batch for `losses`."""

@@ -16,6 +16,14 @@ class Tie(tf.Module, abc.ABC):
     def build(self, size: int, dtype: tf.DType) -> None:
         """Creates what there is for `size` latents."""
 
+    @property
+    def initialized(self) -> bool:
+        """Whether `initialize` has run, or there is nothing for it to do."""
+        return True
+
+    def initialize(self, z_x, z_y) -> None:
+        """Starts from the tied latents `[batch, size]` of a first batch."""
+
     def carry(self, z):
         """The tied latents of the one side from those of the other, its own inverse."""
         return z

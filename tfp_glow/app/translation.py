@@ -9,9 +9,9 @@ import numpy as np
 
 from tfp_glow.app import plots
 from tfp_glow.app.errors import UserError, blames_input
+from tfp_glow.app.image_task import ImageKind
 from tfp_glow.app.model_file import read_keras
 from tfp_glow.app.pictures import first_images
-from tfp_glow.app.task import ImageKind
 from tfp_glow.data import load_images
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.domains import DomainMapModel

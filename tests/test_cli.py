@@ -35,7 +35,7 @@ BATCHES = 3
 TINY = ("--levels", 1, "--steps", 1, "--hidden-channels", 4, "--batch-size", 32, "--num-bits", 5)
 UNITS = ("--hidden-units", 8, "--hidden-units", 8)
 VECTORS = ("--flow", "maf", "--steps", 1, *UNITS, "--batch-size", 32, "--num-bits", 5)
-PICTURES = ("curves.png", "samples.png", "reconstructions.png", "interpolation.png")
+PICTURES = ("curves.png", *pictures.PICTURES)
 
 
 def steps_done(folder):
@@ -431,13 +431,15 @@ def test_bad_usage(arguments):
     assert "Usage" in result.stderr
 
 
-def test_evaluate_repeats_what_training_found(trained, data):
+def test_evaluate_repeats_what_training_found(trained, data, tmp_path):
     folder, training = trained
     result = invoke("evaluate", folder)
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() in training.stdout
-    of_file = invoke("evaluate", folder / "best.keras", "--data", data)
-    assert of_file.stdout == result.stdout
+    output = ("--output", tmp_path / "bits.png", "--against", data)
+    of_file = invoke("evaluate", folder / "best.keras", "--data", data, *output)
+    assert of_file.stdout == f"{result.stdout}Wrote {tmp_path / 'bits.png'}.\n"
+    assert matplotlib.image.imread(tmp_path / "bits.png")[..., :3].std() > 0.05
 
 
 def test_more_samples_of_the_noise_give_another_bound(trained):
@@ -649,3 +651,11 @@ def test_a_vector_flow_trains_on_images(data, tmp_path):
     assert result.exit_code == 0, result.output
     assert "bits/dim" in result.output
     assert json.loads((folder / "config.json").read_text())["settings"]["hidden_units"] == [8, 8]
+
+
+def test_nearest_images_are_found_in_whatever_batch_they_are():
+    images = np.random.default_rng(0).integers(0, 256, [50, 4, 4, 1]).astype("uint8")
+    batches = tf.data.Dataset.from_tensor_slices((images, np.zeros(50))).batch(8)
+    wanted = images[[3, 49, 17]].astype("int32") + np.array([1, -1, 2]).reshape(3, 1, 1, 1)
+    found = pictures.nearest_images(wanted, batches)
+    np.testing.assert_array_equal(found, images[[3, 49, 17]])

@@ -109,6 +109,12 @@ def test_labels_must_be_one_a_row():
         plots.image_grid([GREY, GREY], num_bins=17, row_labels=["one"])
 
 
+def test_likelihoods_are_drawn_with_their_means():
+    figure = plots.plot_likelihoods({"test": [1.0, 2.0, 3.0], "other": [4.0, 5.0]})
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["test: 2.000 on average", "other: 4.500 on average"]
+
+
 def test_a_failed_save_leaves_nothing(tmp_path):
     figure = plots.image_grid([GREY], num_bins=17)
     with pytest.raises(ValueError, match="not supported"):

@@ -13,7 +13,7 @@ import numpy as np
 from tfp_glow import __version__
 from tfp_glow.app import plots
 from tfp_glow.app.errors import UserError, blames_input, user_message
-from tfp_glow.app.generation import interpolate_images, sample_images
+from tfp_glow.app.generation import bits_per_dim_of, interpolate_images, sample_images
 from tfp_glow.app.model_file import check_task
 from tfp_glow.app.pictures import image_pairs
 from tfp_glow.app.settings import Settings
@@ -165,7 +165,13 @@ def evaluate(
     ] = None,
     output: Annotated[
         pathlib.Path | None,
-        typer.Option(help="A .csv file for log p of each test row, of a flow on a table."),
+        typer.Option(
+            help="Of a flow on images, a picture of how many have which bits per dimension; of one "
+            "on a table, a .csv file with log p of each test row."
+        ),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Source of other images to draw beside them in the picture.")
     ] = None,
     seed: Seed = 0,
 ):
@@ -173,17 +179,31 @@ def evaluate(
     model, found = load_model_and_data(run, data, data_dir=data_dir, download=download)
     name = task_of(model)
     task, options = TASKS[name], {}
-    if output is not None and name != "table":
+    if output is not None and name not in ("density", "table"):
         raise UserError(f"output means nothing to the task {name!r}. Received: {str(output)!r}.")
+    if against is not None and (output is None or name != "density"):
+        raise UserError("against needs a flow on images, and the output to draw.")
     if importance_samples is not None:
         if name != "density":
             raise UserError(f"importance_samples means nothing to the task {name!r}.")
         options["num_samples"] = importance_samples
     measured = task.measure(model, found.test, seed=seed, **options)
     typer.echo(f"Test {task.subject}: {task.describe(measured)}")
-    if output is not None:
+    if output is not None and name == "table":
         densities = log_probs(model.distribution, found.test)
         write_csv(output, {"row": found.test_rows + 1, "log_prob": densities})
+        typer.echo(f"Wrote {output}.")
+    elif output is not None:
+        sources = {"test images": found.test}
+        if against is not None:
+            options = {"data_dir": data_dir, "download": download}
+            sources[against] = load_model_and_data(run, against, **options)[1].test
+        bits = {
+            what: bits_per_dim_of(model.distribution, batches, seed=seed)
+            for what, batches in sources.items()
+        }
+        with blames_input():
+            plots.save_figure(plots.plot_likelihoods(bits), output)
         typer.echo(f"Wrote {output}.")
     for line in task.remarks(model, found.test, seed=seed):
         typer.echo(line)

@@ -15,6 +15,7 @@ from tfp_glow.dequantization import Dequantized
 from tfp_glow.latents import interpolate
 
 __all__ = [
+    "bits_per_dim_of",
     "estimates_deviation",
     "interpolate_images",
     "mean_bits_per_dim",
@@ -130,7 +131,20 @@ def interpolate_images(
 def mean_bits_per_dim(
     distribution: Dequantized, batches: tf.data.Dataset, *, num_samples: int = 1, seed: int = 0
 ) -> float:
-    """The mean bits per dimension over a data set, the same each time for a seed.
+    """The mean of `bits_per_dim_of` over a data set.
+
+    Example:
+
+        mean_bits_per_dim(model.distribution, load_images("digits").test)
+    """
+    bits = bits_per_dim_of(distribution, batches, num_samples=num_samples, seed=seed)
+    return float(np.mean(bits, dtype=np.float64))
+
+
+def bits_per_dim_of(
+    distribution: Dequantized, batches: tf.data.Dataset, *, num_samples: int = 1, seed: int = 0
+) -> np.ndarray:
+    """The bits per dimension of each image, the same each time for a seed.
 
     Args:
       distribution: Distribution over integer images.
@@ -139,25 +153,18 @@ def mean_bits_per_dim(
       seed: Seed of the dequantization noise.
 
     Returns:
-      A float.
-
-    Example:
-
-        mean_bits_per_dim(model.distribution, load_images("digits").test)
+      `[N]`.
     """
 
     @tf.function(input_signature=[batches.element_spec, tf.TensorSpec([2], tf.int32)])
-    def total(batch, batch_seed):
+    def measure(batch, batch_seed):
         images, condition = batch if isinstance(batch, tuple) else (batch, None)
         with evaluation():
-            bits = distribution.bits_per_dim(
+            return distribution.bits_per_dim(
                 images, condition, num_samples=num_samples, seed=batch_seed
             )
-        return tf.reduce_sum(bits), tf.size(bits)
 
-    sums = [total(batch, [seed, index]) for index, batch in enumerate(batches)]
-    bits, count = np.sum(np.asarray(sums, np.float64), axis=0)
-    return float(bits / count)
+    return np.concatenate([measure(batch, [seed, index]) for index, batch in enumerate(batches)])
 
 
 def estimates_deviation(

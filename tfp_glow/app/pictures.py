@@ -15,18 +15,26 @@ from tfp_glow.app.generation import interpolate_images, reconstruct, sample_imag
 from tfp_glow.data import ImageData
 from tfp_glow.dequantization import Dequantized
 
-__all__ = ["PICTURES", "draw_curves", "draw_pictures", "first_images", "image_pairs"]
+__all__ = [
+    "PICTURES",
+    "draw_curves",
+    "draw_pictures",
+    "first_images",
+    "image_pairs",
+    "nearest_images",
+]
 
-PICTURES = ("samples.png", "reconstructions.png", "interpolation.png")
+PICTURES = ("samples.png", "neighbors.png", "reconstructions.png", "interpolation.png")
 TEMPERATURES = (0.0, 0.5, 0.7, 1.0)
 COLUMNS = 12
 PATHS = 5
+SEARCHED_IMAGES = 50_000
 
 
 def draw_pictures(
     distribution: Dequantized, data: ImageData, folder: str | os.PathLike, *, seed: int = 0
 ) -> None:
-    """Writes samples.png, reconstructions.png and interpolation.png.
+    """Writes the files of `PICTURES`.
 
     Args:
       distribution: Distribution over the images.
@@ -48,6 +56,9 @@ def draw_pictures(
     num_bins = data.num_bins
     figures = (
         plots.plot_samples(by_temperature, num_bins=num_bins),
+        plots.plot_neighbors(
+            samples[-1], nearest_images(samples[-1], data.epochs(0, 1)), num_bins=num_bins
+        ),
         plots.plot_reconstructions(images, decoded, num_bins=num_bins),
         plots.plot_interpolation(paths, num_bins=num_bins),
     )
@@ -94,6 +105,32 @@ def image_pairs(batches: tf.data.Dataset, num: int, *, seed: int | None = None):
         raise UserError("data must have two test images, of one class if any. Received: none.")
     start, end, labels = zip(*pairs, strict=True)
     return np.stack(start), np.stack(end), None if labels[0] is None else np.stack(labels)
+
+
+def nearest_images(images: np.ndarray, batches: tf.data.Dataset) -> np.ndarray:
+    """For each image the one of a data set that is closest in its values.
+
+    Args:
+      images: Integers `[N, H, W, C]`.
+      batches: Batches of images, or pairs of images and labels, of which the first 50,000 are
+        searched.
+    """
+    wanted = images.reshape(len(images), -1).astype(np.float32)
+    found, distances = np.zeros_like(images), np.full(len(images), np.inf)
+    seen = 0
+    for batch in batches.as_numpy_iterator():
+        others = batch[0] if isinstance(batch, tuple) else batch
+        flat = others.reshape(len(others), -1).astype(np.float32)
+        squares = np.square(wanted).sum(1)[:, np.newaxis] + np.square(flat).sum(1)
+        distance = squares - 2.0 * wanted @ flat.T
+        index = distance.argmin(1)
+        nearer = distance.min(1) < distances
+        found[nearer] = others[index[nearer]]
+        distances = np.minimum(distances, distance.min(1))
+        seen += len(others)
+        if seen >= SEARCHED_IMAGES:
+            break
+    return found
 
 
 def first_images(batches: tf.data.Dataset, num: int):

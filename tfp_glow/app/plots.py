@@ -18,6 +18,8 @@ __all__ = [
     "image_grid",
     "plot_curves",
     "plot_interpolation",
+    "plot_likelihoods",
+    "plot_neighbors",
     "plot_reconstructions",
     "plot_samples",
     "require_matplotlib",
@@ -120,6 +122,48 @@ def plot_reconstructions(images, decoded, *, num_bins: int, path: str = "decode(
         row_labels=["x", "decoded"],
         title=f"Test images x above {path}: {wrong:.2%} of the values differ",
     )
+
+
+def plot_neighbors(samples, nearest, *, num_bins: int):
+    """Samples above the training images that are closest to them, by which copies show.
+
+    Args:
+      samples: Integers `[N, H, W, C]`.
+      nearest: As many images.
+      num_bins: Number of integer values.
+    """
+    difference = np.asarray(samples, np.float64) - nearest
+    typical = np.sqrt(np.mean(difference**2)) / max(num_bins - 1, 1)
+    return image_grid(
+        [samples, nearest],
+        num_bins=num_bins,
+        row_labels=["sample", "nearest"],
+        title=f"Samples above the nearest training images: {typical:.0%} of white apart",
+    )
+
+
+def plot_likelihoods(bits: Mapping[str, Sequence[float]]):
+    """Histograms of images' bits per dimension.
+
+    Args:
+      bits: Values of the images of each data set, by its name.
+
+    Example:
+
+        figure = plot_likelihoods({"test": bits_per_dim_of(distribution, data.test)})
+    """
+    figure, (axes,) = _canvas((380, 640), left=70, top=40, bottom=52, right=30)
+    values = np.concatenate(list(bits.values()))
+    span = np.quantile(values, [0.002, 0.998])
+    for name, own in bits.items():
+        label = f"{name}: {np.mean(own):.3f} on average"
+        axes.hist(own, 40, span, density=True, histtype="step", lw=1.5, label=label)
+    axes.set_title("Bits per dimension of images", fontsize=13, loc="left", pad=10)
+    axes.set_xlabel("bits per dimension")
+    axes.set_yticks([])
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure
 
 
 def plot_interpolation(frames, *, num_bins: int):

@@ -49,6 +49,7 @@ class Run:
     | `saved_model/` | the best model for TensorFlow alone; see `export_saved_model` for flows |
     | `curves.png` | the learning curves |
     | `samples.png`, `reconstructions.png`, `interpolation.png` | pictures of a flow |
+    | `neighbors.png` | samples beside the nearest training images |
     | `samples.png`, `reconstructions.png` | pictures of an autoencoder |
     | `pairs.png`, `calibration.png` | pictures of a flow on a table |
     | `confusion.png` | which classes a classifier takes for which |

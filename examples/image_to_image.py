@@ -100,7 +100,9 @@ def faces(options: argparse.Namespace) -> None:
     images = np.clip(np.rint(images), 0, 31).astype(np.int32)[..., np.newaxis]
     x, y = images[:, :, :16], images[:, :, :15:-1]
     model = domain_map((32, 16, 1), 32, tie=Correlated())
-    fit(model, (x[:-40], y[:-40]), epochs=options.epochs, rate=2e-3)
+    # A mirrored face has its halves exchanged.
+    both = np.concatenate([x[:-40], y[:-40]]), np.concatenate([y[:-40], x[:-40]])
+    fit(model, both, epochs=options.epochs, rate=2e-3)
     save(model, options.model)
     report(model, x[-40:], y[-40:], mean=y[:-40].mean(0))
     draw(model, x[-40::2], y[-40::2], num_bins=32, output=options.output)

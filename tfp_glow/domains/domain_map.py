@@ -6,9 +6,11 @@ import math
 
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_glow.config import from_config, to_config
 from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.seeds import stateless_seed
 from tfp_glow.core.tracing import as_written
 from tfp_glow.denoising import Noised
 from tfp_glow.dequantization import Dequantized
@@ -202,8 +204,10 @@ class DomainMap(tf.Module):
           ValueError: If the map has another tie.
         """
         self._check_correlated("conditional_log_prob")
-        _, z_x, _ = self._x.encode_and_log_prob(x, condition_x, seed)
-        _, z_y, log_prob = self._y.encode_and_log_prob(y, condition_y, seed)
+        # Noise of its own for either side.
+        seeds = tf.unstack(tfp.random.split_seed(tfp.random.sanitize_seed(stateless_seed(seed))))
+        _, z_x, _ = self._x.encode_and_log_prob(x, condition_x, seeds[0])
+        _, z_y, log_prob = self._y.encode_and_log_prob(y, condition_y, seeds[1])
         return log_prob + self._tie.log_ratio(z_x, z_y)
 
     @as_written

@@ -74,6 +74,8 @@ def test_archives_give_recordings_and_labels(tmp_path):
         ({"length": [[60]]}, "lengths"),
         ({"length": [20.0, 40.0]}, "lengths"),
         ({"audio": audio / np.nan}, "NaN or infinity"),
+        ({"audio": audio.reshape(60, 1)}, r"\[total\]"),
+        ({"rate": [RATE]}, "rate of .* one int"),
     ):
         np.savez(tmp_path / "b.npz", **{**arrays, **change})
         with pytest.raises(ValueError, match=message):

@@ -1,6 +1,6 @@
 """Normalizing flows for TensorFlow Probability that train with Keras 3."""
 
-from tfp_glow import bijectors, classifiers, domains, flows, inference, laws, layers, networks
+from tfp_glow import bijectors, classifiers, data, domains, flows, inference, laws, layers, networks
 from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.denoising import Noised, denoise
 from tfp_glow.dequantization import Dequantized
@@ -27,6 +27,7 @@ __all__ = [
     "bijectors",
     "classifiers",
     "collected_penalties",
+    "data",
     "denoise",
     "domains",
     "evaluation",

@@ -115,7 +115,7 @@ def _class_name(path: Path, folder: Path) -> str:
 def _read_npz(path: Path, labels: bool, rate: int | None) -> Sounds:
     arrays = load_archive(path)
     audio, lengths = (_required(arrays, key, path) for key in ("audio", "length"))
-    found = int(_required(arrays, "rate", path))
+    found = _rate_of(_required(arrays, "rate", path), path)
     _check_rate(found, rate or found, f"'{path}'")
     _check_lengths(lengths, len(audio), path)
     parts = np.split(_to_floats(audio, path), np.cumsum(lengths)[:-1])
@@ -137,6 +137,12 @@ def _required(arrays: dict[str, np.ndarray], key: str, path: Path) -> np.ndarray
     return arrays[key]
 
 
+def _rate_of(rate: np.ndarray, path: Path) -> int:
+    if rate.shape or not np.issubdtype(rate.dtype, np.integer) or rate < 1:
+        raise ValueError(f"rate of '{path}' must be one int of at least 1. Received: {rate}.")
+    return int(rate)
+
+
 def _check_lengths(lengths: np.ndarray, total: int, path: Path) -> None:
     are_lengths = lengths.ndim == 1 and np.issubdtype(lengths.dtype, np.integer) and lengths.size
     if not are_lengths or lengths.min() < 0 or lengths.sum() != total:
@@ -147,6 +153,8 @@ def _check_lengths(lengths: np.ndarray, total: int, path: Path) -> None:
 
 
 def _to_floats(audio: np.ndarray, path: Path) -> np.ndarray:
+    if audio.ndim != 1:
+        raise ValueError(f"audio of '{path}' must be [total]. Received: shape {audio.shape}.")
     if audio.dtype == np.int16:
         return audio.astype(np.float32) / 32768.0
     if not np.issubdtype(audio.dtype, np.floating):

@@ -108,6 +108,9 @@ def test_classes_are_normals_at_equal_distances():
         - tg.standard_normal(4, "float64").log_prob(z)[:, tf.newaxis]
     )
     np.testing.assert_allclose(tie.logits(z), expected, atol=1e-9)
+    again = ByClass.from_config(tie.get_config())
+    again.build(4, tf.float64)
+    np.testing.assert_array_equal(again.means, tie.means)
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +246,7 @@ def test_sides_with_conditions():
 
 ROWS = np.zeros([6, 2], "float32")
 IDS = np.zeros(6, int)
+TIE = Correlated()
 
 
 def small(**kwargs) -> tg.DomainMap:
@@ -278,6 +282,11 @@ WRONG = {
         lambda: small(tie=ByClass(3)),
         ValueError,
         "shared must be at least num_classes=3.*Received: 2",
+    ),
+    "a tie of others": (
+        lambda: [tg.DomainMap(vectors(2), vectors(2), shared=n, tie=TIE) for n in (2, 1)],
+        ValueError,
+        "tie must be one of its own for 1 latents.*Received: the one of a map with 2",
     ),
     "one class": (lambda: ByClass(1), ValueError, "num_classes must be at least 2"),
     "separation": (lambda: ByClass(2, separation=0), ValueError, "separation must be above 0"),

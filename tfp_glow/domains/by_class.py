@@ -50,7 +50,7 @@ class ByClass(Tie):
         self._num_classes = int(num_classes)
         self._separation = float(check_number(separation, "separation", above=0))
 
-    def build(self, size: int, dtype: tf.DType) -> None:
+    def _build(self, size: int, dtype: tf.DType) -> None:
         if size < self._num_classes:
             raise ValueError(
                 f"shared must be at least num_classes={self._num_classes}, so that the classes "

@@ -26,9 +26,6 @@ class Correlated(Tie):
     is exact. To translate, z_y = sign(r) z_x, which is the same both ways. The first batch of
     `DomainMapModel.fit` starts r where its latents are.
 
-    Args:
-      name: Name of the module.
-
     Example:
 
         domain_map = DomainMap(flow_x, flow_y, tie=Correlated())
@@ -37,7 +34,7 @@ class Correlated(Tie):
     # The largest |r| that a first batch may set; 1 would be without a gradient.
     LARGEST_START = 0.9
 
-    def build(self, size: int, dtype: tf.DType) -> None:
+    def _build(self, size: int, dtype: tf.DType) -> None:
         # tanh(0.5) before `initialize`: z_y = z_x.
         self._raw = tf.Variable(tf.fill([size], tf.cast(0.5, dtype)), name="correlation")
         self._flag = tf.Variable(False, trainable=False, name="flag")

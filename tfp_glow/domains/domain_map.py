@@ -49,7 +49,7 @@ class DomainMap(tf.Module):
       shared: Number of latents that are tied; as many as there are on the smaller side, when
         omitted.
       tie: `Correlated()` for pairs (x, y), `ByClass(num_classes)` for labelled data without pairs;
-        None for equal latents, whatever trained them. It belongs to one map.
+        None for equal latents, whatever trained them. Maps that are given the same tie share it.
       name: Name of the module.
 
     Raises:
@@ -116,15 +116,8 @@ class DomainMap(tf.Module):
     @property
     def continuous(self) -> DomainMap:
         """The same map between the flows' real numbers; it has the same variables."""
-        found = DomainMap.__new__(DomainMap)
-        tf.Module.__init__(found, name=f"{self.name}_continuous")
-        flow_x, flow_y = self._x.flow, self._y.flow
-        found._x, found._y = (
-            Side(flow, argument, self.shared)
-            for flow, argument in ((flow_x, "flow_x"), (flow_y, "flow_y"))
-        )
-        found._flow_x, found._flow_y, found._tie = flow_x, flow_y, self._tie
-        return found
+        flows = self._x.flow, self._y.flow
+        return DomainMap(*flows, shared=self.shared, tie=self._tie, name=self.name)
 
     @property
     def initialized(self) -> bool:

@@ -10,10 +10,27 @@ __all__ = ["Tie"]
 
 
 class Tie(tf.Module, abc.ABC):
-    """A law of the tied latents of both sides; it belongs to one `DomainMap`, which builds it."""
+    """A law of the tied latents of both sides, which the first `DomainMap` that has it builds."""
+
+    _built_for = None
+
+    def build(self, size: int, dtype: tf.DType) -> None:
+        """Creates what there is for `size` latents, once.
+
+        Raises:
+          ValueError: If it was built for others.
+        """
+        if self._built_for is None:
+            self._build(size, dtype)
+            self._built_for = (size, dtype)
+        elif self._built_for != (size, dtype):
+            raise ValueError(
+                f"tie must be one of its own for {size} latents of {dtype.name}. Received: the one "
+                f"of a map with {self._built_for[0]} of {self._built_for[1].name}."
+            )
 
     @abc.abstractmethod
-    def build(self, size: int, dtype: tf.DType) -> None:
+    def _build(self, size: int, dtype: tf.DType) -> None:
         """Creates what there is for `size` latents."""
 
     @property

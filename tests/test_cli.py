@@ -346,6 +346,7 @@ def test_resume_needs_a_run(tmp_path):
         (["--levels", 3], ["image_shape", "levels=3"]),
         (["--flow", "gloww"], ["flow must be one of", "Received: 'gloww'"]),
         (["--law", "none"], ["law must be one of", "'none'"]),
+        (["--strategy", "tpu"], ["strategy must be one of"]),
         (["--epochs", 0], ["epochs must be at least 1"]),
         (["--learning-rate", -1], ["learning_rate must be at least 0. Received: -1.0"]),
         (["--dequantization", "none"], ["dequantization must be one of"]),
@@ -529,6 +530,33 @@ def test_interpolation_goes_from_one_image_to_the_other(trained):
     assert np.count_nonzero(paths[:, 0] != start) + np.count_nonzero(paths[:, -1] != end) <= 2
 
 
+def test_manipulate(trained, data, tmp_path):
+    """Strength 0 gives the images back; the groups need labels, since the flow takes classes."""
+    with np.load(data) as arrays:
+        images, labels = arrays["x_train"], arrays["y_train"]
+    bright = images.mean((1, 2, 3)) > np.median(images.mean((1, 2, 3)))
+    for name, chosen in (("bright", bright), ("dark", ~bright)):
+        np.savez(tmp_path / name, x_train=images[chosen], y_train=labels[chosen])
+    groups = ["--with", tmp_path / "bright.npz", "--without", tmp_path / "dark.npz"]
+    strengths = ["--strengths", "-2", "--strengths", "0", "--strengths", "2", "--num", 6]
+    output = tmp_path / "altered.npz"
+    result = invoke("manipulate", trained[0], *groups, *strengths, "--output", output)
+    assert result.exit_code == 0, result.output
+    with np.load(output) as written, np.load(data) as arrays:
+        np.testing.assert_array_equal(written["strengths"], [-2, 0, 2])
+        altered = written["images"]
+        assert altered.shape == (6, 3, 4, 4, 3)
+        assert np.count_nonzero(altered[:, 1] != arrays["x_test"][:6] // 8) <= 2
+    dark, _, light = altered.mean((0, 2, 3, 4))
+    assert dark < light
+    result = invoke("manipulate", trained[0], *groups, "--num", 3, "--output", tmp_path / "a.png")
+    assert result.exit_code == 0, result.output
+    assert matplotlib.image.imread(tmp_path / "a.png").shape[0] > 5 * 64
+    np.savez(tmp_path / "large", x_train=np.zeros([2, 8, 8, 3], "uint8"), y_train=[0, 1])
+    groups[1] = tmp_path / "large.npz"
+    check_error(invoke("manipulate", trained[0], *groups), "data must have images of shape")
+
+
 def test_pairs_are_of_one_class():
     images = np.arange(12).reshape(12, 1, 1, 1)
     labels = np.arange(12) % 3
@@ -645,9 +673,10 @@ def test_every_flow_can_be_chosen(flow):
             Settings(flow=flow, conditional=True, **options)
 
 
-def test_a_vector_flow_trains_on_images(data, tmp_path):
+def test_a_vector_flow_trains_on_images_on_all_devices(data, tmp_path):
     folder = tmp_path / "maf"
-    result = invoke("train", "--data", data, *VECTORS, "--epochs", 1, "--output", folder)
+    options = ("--epochs", 1, "--strategy", "mirrored", "--output", folder)
+    result = invoke("train", "--data", data, *VECTORS, *options)
     assert result.exit_code == 0, result.output
     assert "bits/dim" in result.output
     assert json.loads((folder / "config.json").read_text())["settings"]["hidden_units"] == [8, 8]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -75,46 +73,3 @@ def test_coroutines_do_not_see_each_others_modes():
         return await asyncio.gather(inside(), outside())
 
     assert asyncio.run(both()) == [1, 0]
-
-
-REPLICAS = """
-import numpy as np
-import tensorflow as tf
-
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-import keras
-import tfp_glow as tg
-from tests.helpers import normal
-from tfp_glow.core import modes
-
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
-def seen():
-    return tf.constant([modes.current().evaluating, modes.current().draw == 3])
-
-
-# A traced function keeps the modes of its trace, so each call is a new one.
-for run in (strategy.run, lambda function: tf.function(strategy.run)(function)):
-    outside = strategy.experimental_local_results(run(seen))
-    with tg.evaluation(), modes.draw(3):
-        inside = strategy.experimental_local_results(run(seen))
-    assert not np.any(outside) and np.all(inside), (outside, inside)
-
-with strategy.scope():
-    flow = tg.flows.realnvp(2, steps=1, hidden_units=(4,), seed=0)
-    model = tg.FlowModel(flow)
-    model.compile(keras.optimizers.SGD(1e-3))
-x = normal((8, 2), "float32")
-model.fit(x, batch_size=4, epochs=1, verbose=0)
-expected = -np.mean(flow.log_prob(x))
-np.testing.assert_allclose(model.evaluate(x, batch_size=4, verbose=0), expected, rtol=1e-5)
-print("replicas agree")
-"""
-
-
-@pytest.mark.slow
-def test_replicas_see_the_modes_of_the_thread_that_started_them():
-    ran = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True)
-    assert "replicas agree" in ran.stdout, ran.stderr

@@ -11,6 +11,7 @@ from tfp_glow.denoising import Noised
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.fitting import first_batch
 from tfp_glow.probabilistic_model import ProbabilisticModel
+from tfp_glow.replicas import take_from_first_worker
 
 __all__ = ["DistributionModel"]
 
@@ -47,6 +48,7 @@ class DistributionModel(ProbabilisticModel):
         initialize = getattr(self._distribution, "initialize", None)
         if initialize is not None:
             initialize(self._as_data(x), condition, force=force)
+            take_from_first_worker(self._distribution.variables, self.distribute_strategy)
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
         """As `keras.Model.train_on_batch`; the first batch initializes."""

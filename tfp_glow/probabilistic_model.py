@@ -18,6 +18,7 @@ from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.core.penalties import weight_penalties
 from tfp_glow.files import replacing
 from tfp_glow.fitting import StopWithoutLoss, check_data
+from tfp_glow.replicas import averageable_logs, check_made_in_scope, mean_over_replicas
 from tfp_glow.tracking import variables_all_tracked
 
 __all__ = ["ProbabilisticModel"]
@@ -53,6 +54,7 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         self._seed = np.random.randint(2**31) if seed is None else seed
         # Keras variables over the distributions' own: one storage, seen from both sides.
         own = {id(v): v for distribution in distributions for v in distribution.variables}
+        check_made_in_scope(own.values())
         self.views = [view(v) for v in own.values()]
         self._counter = None
         self.built = True
@@ -118,18 +120,25 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         logs = super().train_step(self._step_data(data, self._noise_seed(training=True)))
         for bijector in advancing_parts(*self._distributions):
             bijector.advance()
-        return logs
+        return averageable_logs(logs, self.distribute_strategy)
 
     def test_step(self, data):
         with evaluation():
-            return super().test_step(self._step_data(data, self._noise_seed(training=False)))
+            logs = super().test_step(self._step_data(data, self._noise_seed(training=False)))
+        return averageable_logs(logs, self.distribute_strategy)
 
     def predict_step(self, data):
         with evaluation():
             return super().predict_step(self._step_data(data, None))
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing, as Keras has it without a strategy: all is built.
+
+        With one it would average a batch of the data over the replicas, which fails for bytes.
+        """
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The mean of the examples' losses, and penalties, divided by the number of replicas.
+        """The mean of the examples' losses, and penalties, of which replicas add up their shares.
 
         Regularizers of the weights of Keras networks count as they do in any Keras model, in
         training and evaluation; metrics are without them.
@@ -141,7 +150,7 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         of_weights = (p for d in self._distributions for p in weight_penalties(d))
         penalties = [*self.losses, *of_weights]
         penalties = [tf.cast(penalty, losses.dtype) for penalty in penalties]
-        return tf.add_n([tf.reduce_mean(losses), *penalties]) / replicas
+        return tf.add_n([mean_over_replicas(losses), *penalties]) / replicas
 
     # What subclasses call or change.
 
@@ -157,7 +166,7 @@ class ProbabilisticModel(keras.Model, abc.ABC):
             penalties = stack.enter_context(collected_penalties()) if training else []
             yield
         for penalty in penalties:
-            self.add_loss(tf.reduce_mean(self._in_loss_units(penalty)))
+            self.add_loss(mean_over_replicas(self._in_loss_units(penalty)))
 
     def _fixed_seed(self):
         """The seed of the noise outside of `fit` and `evaluate`, None where there is no noise."""

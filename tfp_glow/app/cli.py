@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import pathlib
 import shlex
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
@@ -13,9 +15,15 @@ import numpy as np
 from tfp_glow import __version__
 from tfp_glow.app import plots
 from tfp_glow.app.errors import UserError, blames_input, user_message
-from tfp_glow.app.generation import bits_per_dim_of, interpolate_images, sample_images
+from tfp_glow.app.generation import (
+    bits_per_dim_of,
+    direction_of_images,
+    interpolate_images,
+    manipulate_images,
+    sample_images,
+)
 from tfp_glow.app.model_file import check_task
-from tfp_glow.app.pictures import image_pairs
+from tfp_glow.app.pictures import first_images, image_pairs
 from tfp_glow.app.settings import Settings
 from tfp_glow.app.table_rows import (
     columns_of,
@@ -27,7 +35,7 @@ from tfp_glow.app.table_rows import (
     write_csv,
 )
 from tfp_glow.app.tasks import TASKS, task_of
-from tfp_glow.app.trained import classes_for, load_model, load_model_and_data
+from tfp_glow.app.trained import classes_for, load_group, load_model, load_model_and_data
 from tfp_glow.app.translation import (
     draw_translation,
     load_domain_map,
@@ -257,15 +265,11 @@ def _sample_images(distribution, num, temperature, class_id, guidance, seed, out
         raise UserError(f"guidance needs a tarflow with classes. Received: {guidance}.")
     options = {"condition": condition, "guidance": guidance, "seed": seed}
     (images,) = sample_images(distribution, num, temperatures=(temperature,), **options)
-    if output.suffix == ".npz":
-        labels = {} if condition is None else {"labels": condition}
-        with replacing(output) as temporary:
-            np.savez_compressed(temporary, images=images, **labels)
-    else:
-        columns = math.ceil(math.sqrt(num))
-        rows = [images[start : start + columns] for start in range(0, num, columns)]
-        with blames_input():
-            plots.save_figure(plots.image_grid(rows, num_bins=distribution.num_bins), output)
+    columns = math.ceil(math.sqrt(num))
+    rows = [images[start : start + columns] for start in range(0, num, columns)]
+    labels = {} if condition is None else {"labels": condition}
+    draw = functools.partial(plots.image_grid, rows, num_bins=distribution.num_bins)
+    _write_images(output, draw, images=images, **labels)
 
 
 def _sample_table(flow, num, temperature, given, seed, output) -> None:
@@ -321,6 +325,58 @@ def interpolate(
 
 
 @app.command()
+def manipulate(
+    run: RunPath,
+    group_with: Annotated[
+        str, typer.Option("--with", help="Source of images with an attribute, as for train.")
+    ],
+    group_without: Annotated[
+        str, typer.Option("--without", help="Source of images without the attribute.")
+    ],
+    data: Data = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    strengths: Annotated[
+        list[float],
+        typer.Option(
+            help="Factor of the way from the images without to those with; repeat it for each."
+        ),
+    ] = (-1.0, -0.5, 0.0, 0.5, 1.0),
+    num: Annotated[int, typer.Option(min=1, help="Number of test images.")] = 8,
+    seed: Seed = 0,
+    output: Annotated[
+        pathlib.Path, typer.Option(help="A picture, or a .npz file of integers.")
+    ] = pathlib.Path("manipulated.png"),
+):
+    """Give test images more or less of an attribute that two groups of images differ in."""
+    model, found = load_model_and_data(
+        run, data, data_dir=data_dir, download=download, task="density"
+    )
+    distribution = model.distribution
+    (images_with, labels_with), (images_without, labels_without) = (
+        load_group(run, model, source, data_dir=data_dir, download=download)
+        for source in (group_with, group_without)
+    )
+    direction = direction_of_images(
+        distribution,
+        images_with,
+        images_without,
+        condition_with=labels_with,
+        condition_without=labels_without,
+        seed=seed,
+    )
+    images, labels = first_images(found.test, num)
+    with blames_input():
+        altered = manipulate_images(
+            distribution, images, direction, strengths, condition=labels, seed=seed
+        )
+    num_bins = distribution.num_bins
+    draw = functools.partial(plots.plot_manipulation, altered, strengths, num_bins=num_bins)
+    _write_images(output, draw, images=altered, strengths=strengths)
+    typer.echo(f"Wrote {output}.")
+
+
+@app.command()
 def translate(
     model: Annotated[
         pathlib.Path,
@@ -344,12 +400,8 @@ def translate(
     images = source_images(found, data, num, back=back, data_dir=data_dir, download=download)
     options = {"back": back, "temperature": temperature, "seed": seed}
     translated = translate_images(found, images, **options)
-    if output.suffix == ".npz":
-        with replacing(output) as temporary:
-            np.savez_compressed(temporary, images=images, translated=translated)
-    else:
-        with blames_input():
-            plots.save_figure(draw_translation(found, images, translated, back=back), output)
+    draw = functools.partial(draw_translation, found, images, translated, back=back)
+    _write_images(output, draw, images=images, translated=translated)
     typer.echo(f"Wrote {output}.")
 
 
@@ -364,6 +416,16 @@ def export(
     model, _ = load_model(run)
     TASKS[task_of(model)].export(model, path)
     typer.echo(f"Wrote {path}.")
+
+
+def _write_images(output: pathlib.Path, draw: Callable, **arrays) -> None:
+    """Writes arrays to a .npz file, or else the picture that `draw` makes."""
+    if output.suffix == ".npz":
+        with replacing(output) as temporary:
+            np.savez_compressed(temporary, **arrays)
+    else:
+        with blames_input():
+            plots.save_figure(draw(), output)
 
 
 def _settings(given: dict) -> Settings:

@@ -1,4 +1,4 @@
-"""What a trained density model of images does: sample, reconstruct, interpolate, measure.
+"""What a trained density model of images does: sample, rebuild, interpolate, alter, measure.
 
 Images go in and come out as integers, as numpy arrays.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.attributes import attribute_direction, manipulate
 from tfp_glow.core.checks import check_positive_int
 from tfp_glow.core.modes import evaluation
 from tfp_glow.core.passes import condition_kwargs
@@ -16,8 +17,10 @@ from tfp_glow.latents import interpolate
 
 __all__ = [
     "bits_per_dim_of",
+    "direction_of_images",
     "estimates_deviation",
     "interpolate_images",
+    "manipulate_images",
     "mean_bits_per_dim",
     "reconstruct",
     "sample_images",
@@ -126,6 +129,56 @@ def interpolate_images(
         return distribution.quantize(frames)
 
     return np.moveaxis(walk(*ends).numpy(), 0, 1)
+
+
+def manipulate_images(
+    distribution: Dequantized,
+    images,
+    direction,
+    strengths,
+    *,
+    condition=None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Moves images along a direction of their latents.
+
+    Args:
+      distribution: Distribution over integer images.
+      images: Integers `[N, H, W, C]`.
+      direction: `[D]`, as `attribute_direction` gives it.
+      strengths: Factors of the direction.
+      condition: `[N, ...]`, where the flow takes a condition.
+      seed: Seed of the dequantization noise.
+
+    Returns:
+      Images `[N, len(strengths), H, W, C]`.
+
+    Raises:
+      ValueError: If the direction or the strengths do not fit; see `manipulate`.
+    """
+
+    @tf.function
+    def move(x):
+        frames = manipulate(distribution.flow, x, direction, strengths, condition=condition)
+        return distribution.quantize(frames)
+
+    return np.moveaxis(move(distribution.dequantize(images, seed)).numpy(), 0, 1)
+
+
+def direction_of_images(
+    distribution: Dequantized, images_with, images_without, *, seed: int = 0, **kwargs
+) -> tf.Tensor:
+    """The `attribute_direction` from images without an attribute to those with it.
+
+    Args:
+      distribution: Distribution over integer images.
+      images_with: Integers `[N, H, W, C]`.
+      images_without: Integers `[M, H, W, C]`.
+      seed: Seed of the dequantization noise.
+      **kwargs: Further arguments of `attribute_direction`.
+    """
+    groups = [distribution.dequantize(images, seed) for images in (images_with, images_without)]
+    return attribute_direction(distribution.flow, *groups, **kwargs)
 
 
 def mean_bits_per_dim(

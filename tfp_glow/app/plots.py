@@ -19,6 +19,7 @@ __all__ = [
     "plot_curves",
     "plot_interpolation",
     "plot_likelihoods",
+    "plot_manipulation",
     "plot_neighbors",
     "plot_reconstructions",
     "plot_samples",
@@ -177,6 +178,22 @@ def plot_interpolation(frames, *, num_bins: int):
         frames,
         num_bins=num_bins,
         title="Straight lines between the latents of two test images",
+    )
+
+
+def plot_manipulation(images, strengths: Sequence[float], *, num_bins: int):
+    """Images with an attribute at several strengths, a row for each strength.
+
+    Args:
+      images: Integers `[N, strengths, H, W, C]`.
+      strengths: The strengths.
+      num_bins: Number of integer values.
+    """
+    return image_grid(
+        np.moveaxis(np.asarray(images), 1, 0),
+        num_bins=num_bins,
+        row_labels=[f"{strength:+g}" for strength in strengths],
+        title="Test images by the strength of an attribute",
     )
 
 

@@ -33,7 +33,7 @@ __all__ = ["Run", "model_of"]
 CONFIG, MODEL, BEST, HISTORY = "config.json", "model.keras", "best.keras", "history.csv"
 CURVES, EXPORT = "curves.png", "saved_model"
 FILES = (CONFIG, MODEL, BEST, HISTORY, CURVES, EXPORT)
-CHANGEABLE = ("epochs", "data_dir", "download", "jit_compile")
+CHANGEABLE = ("epochs", "data_dir", "download", "jit_compile", "strategy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Run:
 
         Args:
           folder: What an earlier run wrote.
-          **changes: New values of `epochs`, `data_dir`, `download` and `jit_compile`.
+          **changes: New values of `epochs`, `data_dir`, `download`, `jit_compile` and `strategy`.
 
         Raises:
           UserError: If the folder holds no run, or another setting differs from the run's.
@@ -156,8 +156,9 @@ class Run:
         data = self.task.load(self.settings)
         self.task.check_trainable(data)
         batches = _length(data.train)
-        model = self._model(data, batches)
-        done = int(model.optimizer.iterations) // batches
+        with _strategy(self.settings).scope():
+            model = self._model(data, batches)
+        done = int(model.optimizer.iterations.numpy()) // batches
         if done > self.settings.epochs:
             raise UserError(
                 f"epochs must be at least {done}, which the run has behind it. "
@@ -236,6 +237,12 @@ class Run:
             f"({self.task.describe_data(data)}) {progress}. "
             "The first batch takes longer: TensorFlow traces the graph."
         )
+
+
+def _strategy(settings: Settings) -> tf.distribute.Strategy:
+    if settings.strategy == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
 
 
 def _learning_rate(settings: Settings, batches: int):

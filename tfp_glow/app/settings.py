@@ -141,6 +141,11 @@ class Settings:
     weight_decay: float | None = _setting(None, TRAINING, "Against overfitting; 0 for large data.")
     seed: int = _setting(0, TRAINING, "Seed of the split, the weights and the noise.")
     jit_compile: bool | None = _setting(None, TRAINING, "Compile with XLA, or not.")
+    strategy: str = _setting(
+        "none",
+        TRAINING,
+        "none, for one device, or mirrored, for all GPUs; --batch-size is that of all together.",
+    )
 
     def __post_init__(self):
         self._fill({"task": "table" if is_table(self.data) else "density"})
@@ -151,6 +156,7 @@ class Settings:
         self._fill(self._family.suiting(self.architecture))
         check_positive_int(self.epochs, "epochs")
         check_choice(self.schedule, ("cosine", "constant"), "schedule")
+        check_choice(self.strategy, ("none", "mirrored"), "strategy")
         if self.patience is not None:
             check_positive_int(self.patience, "patience")
         for argument in ("learning_rate", "warmup_epochs", "weight_decay", "seed"):

@@ -10,14 +10,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfp_glow.app.errors import UserError
+from tfp_glow.app.errors import UserError, blames_input
+from tfp_glow.app.image_task import ImageKind
 from tfp_glow.app.model_file import read_model
 from tfp_glow.app.run import CONFIG, MODEL, model_of
 from tfp_glow.app.settings import Settings
 from tfp_glow.app.tasks import TASKS, task_of
+from tfp_glow.data import load_images
 from tfp_glow.dequantization import Dequantized
 
-__all__ = ["classes_for", "load_model", "load_model_and_data"]
+__all__ = ["classes_for", "load_group", "load_model", "load_model_and_data"]
 
 
 def load_model(
@@ -33,14 +35,12 @@ def load_model(
     Raises:
       UserError: If there is no such model.
     """
-    path = pathlib.Path(path)
-    file = model_of(path) if path.is_dir() else path
+    file = _model_file(path)
     if not file.is_file() or file.suffix != ".keras":
         raise UserError(
             f"run must be a folder with a {MODEL}, or a .keras file. Received: {str(path)!r}."
         )
-    config = file.parent / CONFIG
-    return read_model(file, task), Settings.load(config) if config.is_file() else None
+    return read_model(file, task), _saved_settings(path)
 
 
 def load_model_and_data(
@@ -66,19 +66,54 @@ def load_model_and_data(
     model, settings = load_model(path, task)
     if data is None and settings is None:
         raise UserError(f"data must be given with a model that is in no run. Received: {path}.")
-    name = task_of(model)
-    found = TASKS[name]
-    settings = settings or found.settings_for(model, name)
-    changes = {"data": data, "data_dir": data_dir, "download": download or None}
-    given = {name: value for name, value in changes.items() if value is not None}
-    settings = dataclasses.replace(settings, **given)
-    data = found.load(settings)
-    found.check_fits(model, data, settings.data)
+    settings = _completed(settings, model, data=data, data_dir=data_dir, download=download)
+    task = TASKS[task_of(model)]
+    data = task.load(settings)
+    task.check_fits(model, data, settings.data)
     if data.test is None:
         raise UserError(
-            f"data must have test {found.subject}. Received: {settings.data!r}, which has none."
+            f"data must have test {task.subject}. Received: {settings.data!r}, which has none."
         )
     return model, data
+
+
+def load_group(
+    path: str | os.PathLike,
+    model: keras.Model,
+    source: str,
+    *,
+    data_dir: str | None,
+    download: bool,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """All training images of a source, as a model takes them, and their labels or None.
+
+    Args:
+      path: As in `load_model`.
+      model: The model that was loaded from there.
+      source: Source of the images, as in `load_images`.
+      data_dir: As in `load_images`; that of the run when None.
+      download: As in `load_images`.
+
+    Raises:
+      UserError: If the images are not of the model's kind.
+    """
+    expected = TASKS[task_of(model)].image_kind(model)
+    settings = _completed(
+        _saved_settings(path), model, data=source, data_dir=data_dir, download=download
+    )
+    options = settings.data_options() | {"validation_fraction": 0.0, "test_fraction": 0.0}
+    with blames_input():
+        found = load_images(source, **options | {"flip": False})
+    # A group need not have examples of every class.
+    has_classes = (found.num_classes or 0) <= (expected.num_classes or 0)
+    received = ImageKind(tuple(found.image_shape), found.num_bins, found.num_classes)
+    if expected[:2] != received[:2] or not has_classes:
+        raise UserError(f"data must have {expected}. Received: {source!r} with {received}.")
+    batches = list(found.epochs(0, 1).as_numpy_iterator())
+    if isinstance(batches[0], tuple):
+        images, labels = zip(*batches, strict=True)
+        return np.concatenate(images), np.concatenate(labels)
+    return np.concatenate(batches), None
 
 
 def classes_for(distribution: Dequantized, num: int, class_id: int | None) -> np.ndarray | None:
@@ -94,3 +129,30 @@ def classes_for(distribution: Dequantized, num: int, class_id: int | None) -> np
     if classes is None:
         return None
     return np.arange(num) % classes if class_id is None else np.full(num, class_id)
+
+
+def _model_file(path: str | os.PathLike) -> pathlib.Path:
+    path = pathlib.Path(path)
+    return model_of(path) if path.is_dir() else path
+
+
+def _saved_settings(path: str | os.PathLike) -> Settings | None:
+    """The settings of a run, None where the model is in no run."""
+    config = _model_file(path).parent / CONFIG
+    return Settings.load(config) if config.is_file() else None
+
+
+def _completed(
+    settings: Settings | None,
+    model: keras.Model,
+    *,
+    data: str | None,
+    data_dir: str | None,
+    download: bool,
+) -> Settings:
+    """The settings of a run, or those that make data fit the model, with what was given."""
+    task = task_of(model)
+    settings = settings or TASKS[task].settings_for(model, task)
+    changes = {"data": data, "data_dir": data_dir, "download": download or None}
+    given = {name: value for name, value in changes.items() if value is not None}
+    return dataclasses.replace(settings, **given)

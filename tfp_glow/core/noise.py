@@ -14,6 +14,7 @@ from tfp_glow.core.checks import check_seed
 __all__ = ["Noise", "NoisyBijector", "noise_like"]
 
 Noise = Literal["rademacher", "gaussian"]
+_DRAWS = 2**16  # As far as the indices of one replica's draws may go.
 
 
 class NoisyBijector(FlowBijector):
@@ -33,7 +34,7 @@ class NoisyBijector(FlowBijector):
 
     def drawn_seed(self):
         """The seed `[2]` of the noise of this pass."""
-        index = tf.cast(modes.current().draw, tf.int32)
+        index = tf.cast(modes.current().draw, tf.int32) + _DRAWS * _replica()
         return tf.convert_to_tensor(self.noise_seed) + tf.stack([index, 0])
 
     @property
@@ -53,3 +54,9 @@ def noise_like(x, kind: Noise, seed):
         return tf.random.stateless_normal(tf.shape(x), seed, dtype=x.dtype)
     bits = tf.random.stateless_uniform(tf.shape(x), seed, maxval=2, dtype=tf.int32)
     return tf.cast(2 * bits - 1, x.dtype)
+
+
+def _replica():
+    """The replica of `tf.distribute` that computes here, 0 where there are none."""
+    context = tf.distribute.get_replica_context()
+    return tf.cast(0 if context is None else context.replica_id_in_sync_group, tf.int32)

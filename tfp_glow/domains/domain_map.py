@@ -59,7 +59,7 @@ class DomainMap(tf.Module):
 
     Example:
 
-        flow_x, flow_y = (tg.flows.glow((8, 8, 1), levels=2, seed=s) for s in (0, 1))
+        flow_x, flow_y = (tg.flows.glow((8, 8, 1), levels=2, seed=0) for _ in range(2))
         domain_map = DomainMap(flow_x, flow_y, tie=Correlated())
         model = DomainMapModel(domain_map)
         model.compile(keras.optimizers.Adam(1e-3))

@@ -120,7 +120,8 @@ class Side:
 
 def check_side(distribution, argument: str) -> None:
     """Raises unless it is a flow with standard normal latents, or such a flow with noise."""
-    flow = distribution if isinstance(distribution, Flow) else getattr(distribution, "flow", None)
+    noisy = isinstance(distribution, Dequantized | Noised)
+    flow = distribution.flow if noisy else distribution
     if not isinstance(flow, Flow):
         raise TypeError(
             f"{argument} must be a Flow, or Dequantized or Noised of one. "

@@ -14,7 +14,7 @@ from tfp_glow.flows.ingredients import check_image, condition_size_of, seeds_fro
 from tfp_glow.flows.levels import levels_of_flow, split_prior
 from tfp_glow.flows.recipe import recipe
 from tfp_glow.laws import get_law
-from tfp_glow.networks import GlowNetwork, ZeroConv2D
+from tfp_glow.networks import GlowNetwork, ImageViT, ZeroConv2D
 
 __all__ = ["glow"]
 
@@ -25,7 +25,10 @@ def glow(
     *,
     levels: int = 3,
     steps: int = 8,
+    network: Literal["conv", "vit"] = "conv",
     hidden_channels: int = 128,
+    layers: int = 2,
+    heads: int = 4,
     law: Literal[
         "affine_softsign", "affine", "affine_exp", "additive", "logistic_mixture"
     ] = "affine_softsign",
@@ -52,7 +55,11 @@ def glow(
       image_shape: `(H, W, C)`; H and W divisible by 2**levels.
       levels: Number of scales.
       steps: Steps of flow at each scale.
+      network: Of the couplings: the paper's convolutions, or `"vit"`, a vision transformer whose
+        tokens are the positions of the squeezed image. Any network leaves the log-det exact.
       hidden_channels: Width of the couplings' networks.
+      layers: Layers of a vit.
+      heads: Heads of attention of a vit, a divisor of `hidden_channels`.
       law: Law of the couplings; see `Coupling`. With `"affine_softsign"` the priors of a learned
         prior are bounded likewise, by e^2. The paper has `"affine"`.
       reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
@@ -86,20 +93,24 @@ def glow(
     References:
       Kingma and Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions",
       arXiv:1807.03039.
+      Dosovitskiy et al., "An Image is Worth 16x16 Words", arXiv:2010.11929, for the vit.
     """
     _check_arguments(image_shape, levels, num_classes, prior)
+    check_choice(network, ("conv", "vit"), "network")
     get_law(law)
     condition_size_of(condition_size, num_classes)
     seeds = seeds_from(seed)
     network_dtype = network_dtype or dtype
+    make_network = (
+        functools.partial(GlowNetwork, hidden_channels=hidden_channels)
+        if network == "conv"
+        else functools.partial(ImageViT, width=hidden_channels, layers=layers, heads=heads)
+    )
 
     def make_step(shape):
-        network = functools.partial(
-            GlowNetwork, hidden_channels=hidden_channels, seed=next(seeds), dtype=network_dtype
-        )
         return GlowStep(
             shape[-1],
-            network,
+            functools.partial(make_network, seed=next(seeds), dtype=network_dtype),
             law=law,
             reach=reach,
             conv=conv,

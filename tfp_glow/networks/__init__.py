@@ -5,6 +5,7 @@ from tfp_glow.networks.causal_transformer import CausalTransformer
 from tfp_glow.networks.conv import ZeroConv2D
 from tfp_glow.networks.glow_network import GlowNetwork
 from tfp_glow.networks.image_reader import ImageReader
+from tfp_glow.networks.image_vit import ImageViT
 from tfp_glow.networks.level_classifier import LevelClassifier
 from tfp_glow.networks.lipschitz import LipschitzConv2D, LipschitzDense
 from tfp_glow.networks.lipschitz_networks import LipschitzConvNetwork, LipschitzMLP
@@ -26,6 +27,7 @@ __all__ = [
     "GlowNetwork",
     "GroupNorm",
     "ImageReader",
+    "ImageViT",
     "LayerNorm",
     "LevelClassifier",
     "LipSwish",

@@ -1,0 +1,200 @@
+"""Training by tf.distribute: on two replicas, and in two processes, as on one device."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfp_glow as tg
+from tests.helpers import normal
+
+MIRRORED = """
+import numpy as np
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras
+import tfp_glow as tg
+from tests.helpers import normal
+from tfp_glow.core import modes
+
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+x = normal((17, 2), "float32")  # The last batch holds one example, and none for a replica.
+
+
+def seen():
+    return tf.constant([modes.current().evaluating, modes.current().draw == 3])
+
+
+# Replicas see the modes of the thread that started them. A traced function keeps those of its
+# trace, so each call is a new one.
+for run in (strategy.run, lambda function: tf.function(strategy.run)(function)):
+    outside = strategy.experimental_local_results(run(seen))
+    with tg.evaluation(), modes.draw(3):
+        inside = strategy.experimental_local_results(run(seen))
+    assert not np.any(outside) and np.all(inside), (outside, inside)
+
+
+def trained():
+    model = tg.FlowModel(tg.flows.maf(2, steps=1, hidden_units=(4,), seed=0), seed=0)
+    model.compile(keras.optimizers.Adam(1e-2))
+    losses = model.fit(x, batch_size=8, epochs=2, verbose=0, shuffle=False).history["loss"]
+    return model, losses
+
+
+one, expected = trained()
+with strategy.scope():
+    two, losses = trained()
+    block = tg.bijectors.ResidualBlock(tg.networks.LipschitzMLP(3, hidden_units=(4,)))
+np.testing.assert_allclose(losses, expected, rtol=1e-5)
+for own, other in zip(two.distribution.variables, one.distribution.variables, strict=True):
+    np.testing.assert_allclose(own, other, atol=1e-5)
+expected = -np.mean(one.distribution.log_prob(x))
+np.testing.assert_allclose(two.evaluate(x, batch_size=8, verbose=0), expected, rtol=1e-5)
+# The noise of estimated log-dets is another on each replica; what moves on is the same on each.
+seeds = strategy.experimental_local_results(strategy.run(block.drawn_seed))
+assert np.any(seeds[0] != seeds[1]), seeds
+before = [np.asarray(variable) for variable in block.variables]
+strategy.run(block.advance)
+after = [strategy.experimental_local_results(variable) for variable in block.variables]
+for first, second in after:
+    np.testing.assert_array_equal(first, second)
+assert sum(np.any(old != new) for old, (new, _) in zip(before, after, strict=True)) == 3
+print("as on one device")
+"""
+
+WORKER = """
+import os
+import pathlib
+import signal
+import sys
+import numpy as np
+import tensorflow as tf
+
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+import keras
+import tfp_glow as tg
+from tests.helpers import normal
+
+index, folder = strategy.cluster_resolver.task_id, pathlib.Path(sys.argv[1])
+is_restarted = (folder / "backup").exists()
+x = normal((16, 2), "float32")
+
+
+class Death(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if index == 1 and not is_restarted and self.epoch == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def compiled(distribution):
+    model = tg.FlowModel(distribution, seed=0)
+    model.compile(keras.optimizers.Adam(1e-2))
+    return model
+
+
+def maf(event_shape, seed):
+    return tg.flows.maf(event_shape, steps=1, hidden_units=(4,), seed=seed)
+
+
+found, fit = {}, {"batch_size": 8, "verbose": 0, "shuffle": False}
+with strategy.scope():
+    # Other seeds and other data do not make other workers.
+    model = compiled(maf(2, seed=index))
+    of_images = compiled(tg.Dequantized(maf((2, 2, 1), seed=0), 32))
+model.initialize(x + index)
+if is_restarted:
+    images = np.arange(8 * 4, dtype="uint8").reshape(8, 2, 2, 1)
+    found["bits"] = of_images.fit(images, **fit).history["loss"]
+    seed = strategy.run(lambda: of_images._noise_seed(training=True))
+    found["seeds"] = strategy.gather(seed[tf.newaxis], 0)
+callbacks = [tg.WorkerBackup(folder / "backup"), Death()]
+found["losses"] = model.fit(x, epochs=4, callbacks=callbacks, **fit).history["loss"]
+found["evaluated"] = model.evaluate(x, batch_size=8, verbose=0)
+found["predicted"] = model.predict(x, batch_size=8, verbose=0)
+for number, variable in enumerate(model.distribution.variables):
+    found[f"variable {number}"] = variable
+np.savez(folder / f"worker{index}", **found)
+"""
+
+
+def start(script: str, *arguments: str, **environment: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    ports = [own.getsockname()[1] for own in sockets]
+    for own in sockets:
+        own.close()
+    return ports
+
+
+def start_workers(script: str, *arguments: str) -> list[subprocess.Popen]:
+    """Two processes of one cluster."""
+    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+    tasks = ({"type": "worker", "index": index} for index in range(2))
+    configs = [json.dumps({"cluster": cluster, "task": task}) for task in tasks]
+    return [start(script, *arguments, TF_CONFIG=config) for config in configs]
+
+
+@pytest.mark.slow
+def test_two_replicas_train_as_one_device():
+    output, _ = start(MIRRORED).communicate()
+    assert "as on one device" in output, output[-3000:]
+
+
+@pytest.mark.slow
+def test_two_workers_one_of_which_is_killed_train_as_one_device(tmp_path: pathlib.Path):
+    """Bytes and floats; the first worker's data initialize both, and its backup starts both."""
+    outputs = [worker.communicate()[0] for worker in start_workers(WORKER, str(tmp_path))]
+    assert "UnavailableError" in outputs[0], outputs
+    assert not list(tmp_path.glob("*.npz"))
+    outputs = [worker.communicate()[0] for worker in start_workers(WORKER, str(tmp_path))]
+    assert (tmp_path / "worker1.npz").exists(), outputs
+    first, second = (np.load(tmp_path / f"worker{index}.npz") for index in range(2))
+    for name in first.files:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    assert np.isfinite(first["bits"]).all()
+    assert np.any(first["seeds"][0] != first["seeds"][1])
+    assert not (tmp_path / "backup").exists()
+
+    x = normal((16, 2), "float32")
+    flow = tg.flows.maf(2, steps=1, hidden_units=(4,), seed=0)
+    alone = tg.FlowModel(flow, seed=0)
+    alone.compile(keras.optimizers.Adam(1e-2))
+    alone.initialize(x)
+    losses = alone.fit(x, batch_size=8, epochs=4, verbose=0, shuffle=False).history["loss"]
+    # Two epochs were behind the first worker.
+    np.testing.assert_allclose(first["losses"], losses[2:], rtol=1e-5)
+    for number, variable in enumerate(flow.variables):
+        np.testing.assert_allclose(first[f"variable {number}"], variable, atol=1e-5)
+    log_prob = flow.log_prob(x)
+    np.testing.assert_allclose(first["predicted"], log_prob, rtol=1e-5)
+    np.testing.assert_allclose(first["evaluated"], -np.mean(log_prob), rtol=1e-5)
+
+
+def test_a_flow_from_outside_of_the_scope_is_refused():
+    flow = tg.flows.realnvp(2, steps=1, hidden_units=(4,), seed=0)
+    with (
+        tf.distribute.OneDeviceStrategy("CPU:0").scope(),
+        pytest.raises(ValueError, match="inside of the strategy's scope"),
+    ):
+        tg.FlowModel(flow)

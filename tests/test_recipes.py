@@ -29,6 +29,7 @@ SMALL = {
     "residual_flow-images": {"levels": 1, "steps": 1, "hidden_channels": 4, "memory_saving": True},
     "sylvester": {"steps": 2, "hidden_units": (8,)},
     "tarflow": {"width": 8, "blocks": 2, "layers": 1, "heads": 2},
+    "waveglow": {"levels": 1, "steps": 2, "hidden_channels": 4, "layers": 2},
 }
 CONDITIONAL = [name for name in SMALL if name != "linear"]
 QUICK = ("maf", "realnvp")
@@ -42,10 +43,11 @@ def mostly_slow(names) -> list:
 
 
 IMAGE = (4, 4, 1)
+ON_IMAGES = ("glow", "jet", "tarflow", "waveglow")
 
 
 def event_shape(name: str):
-    return IMAGE if name in ("glow", "jet", "tarflow") or name.endswith("-images") else 3
+    return IMAGE if name in ON_IMAGES or name.endswith("-images") else 3
 
 
 def build(name: str, **kwargs) -> tg.Flow:

@@ -1,6 +1,6 @@
 """Normalizing flows for TensorFlow Probability that train with Keras 3."""
 
-from tfp_glow import bijectors, classifiers, domains, flows, inference, laws, layers, networks
+from tfp_glow import bijectors, classifiers, data, domains, flows, inference, laws, layers, networks
 from tfp_glow.attributes import attribute_direction, manipulate, recondition
 from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.denoising import Noised, denoise
@@ -31,6 +31,7 @@ __all__ = [
     "bijectors",
     "classifiers",
     "collected_penalties",
+    "data",
     "denoise",
     "domains",
     "evaluation",

@@ -64,6 +64,7 @@ FAMILIES = {
             "glow": {"steps": 32, "levels": 2, "hidden_channels": 32},
             # Its scales have far to go from 1, and decay would hold them there.
             "nice": {"hidden_units": [256, 256], "weight_decay": 0.0},
+            "waveglow": {"levels": 2},
         },
     ),
     "table": Family(

@@ -103,7 +103,9 @@ class Settings:
     alpha: float | None = _argument("Margin of the logit of iresnet, residual_flow.")
     coefficient: float | None = _argument("Bound of the norms of iresnet, residual_flow.")
     blocks: int | None = _argument("Blocks of jet, tarflow, and of realnvp's residual networks.")
-    layers: int | None = _argument("Layers of each transformer of jet, tarflow.")
+    layers: int | None = _argument(
+        "Layers of each network of jet, tarflow, waveglow, and of a glow with network vit."
+    )
     patch_size: int | None = _argument("Side of a patch of jet, tarflow, revvit.")
     width: int | None = _argument("Size of a token of jet, tarflow, revvit.")
     heads: int | None = _argument("Heads of attention of jet, tarflow, revvit.")

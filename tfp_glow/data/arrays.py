@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tfp_glow.data.options import Options
 from tfp_glow.data.parts import Indexed, Source, find_splits
 from tfp_glow.data.validation import check_images, check_labels, missing_labels, require
 
-__all__ = ["read_arrays", "read_digits", "read_npz"]
+__all__ = ["load_archive", "read_arrays", "read_digits", "read_npz"]
 
 
 def read_arrays(source, options: Options) -> Source:
@@ -26,7 +27,9 @@ def read_arrays(source, options: Options) -> Source:
 
 def read_npz(source, options: Options) -> Source:
     """Reads x_train, y_train, x_test and so on; only x_train must be there."""
-    arrays = _load_npz(Path(os.path.expanduser(source)), "xy" if options.labels else "x")
+    kinds = "xy" if options.labels else "x"
+    path = Path(os.path.expanduser(source))
+    arrays = load_archive(path, lambda key: key[:1] in kinds and key[1:2] == "_")
     splits = find_splits((key[2:] for key in arrays if key.startswith("x_")), f"{source}")
     pairs = {part: (arrays[f"x_{name}"], arrays.get(f"y_{name}")) for part, name in splits.items()}
     return _join(pairs, options.labels, f"{source}")
@@ -39,14 +42,15 @@ def read_digits(source: str, options: Options) -> Source:
     return replace(_join({"train": pair}, options.labels, source), num_bins=17)
 
 
-def _load_npz(path: Path, kinds: str) -> dict[str, np.ndarray]:
+def load_archive(path: Path, wanted: Callable = lambda key: True) -> dict[str, np.ndarray]:
+    """The arrays of a `.npz` file whose names are wanted."""
     if not path.is_file():
         raise ValueError(f"source must be an existing file. Received: '{path}'.")
     try:
         with zipfile.ZipFile(path):  # np.load takes other files for pickles, or for one array
             archive = np.load(path, allow_pickle=False)
         with archive:
-            return {k: archive[k] for k in archive.files if k[:1] in kinds and k[1:2] == "_"}
+            return {key: archive[key] for key in archive.files if wanted(key)}
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
         raise ValueError(
             f"source must be a readable .npz file of numbers. Received: '{path}' ({error})."

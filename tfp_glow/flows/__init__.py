@@ -22,6 +22,7 @@ from tfp_glow.flows.stack import stack
 from tfp_glow.flows.sylvester_flow import sylvester
 from tfp_glow.flows.tabular import tabular
 from tfp_glow.flows.tarflow import tarflow
+from tfp_glow.flows.waveglow import waveglow
 
 __all__ = [
     "RECIPES",
@@ -47,4 +48,5 @@ __all__ = [
     "sylvester",
     "tabular",
     "tarflow",
+    "waveglow",
 ]

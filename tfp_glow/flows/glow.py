@@ -7,22 +7,13 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from tfp_glow.bijectors import (
-    Chain,
-    Coupling,
-    FlowBijector,
-    GaussianPrior,
-    GlowStep,
-    MultiScale,
-    Repeat,
-    Squeeze,
-)
-from tfp_glow.bijectors.multiscale import factored_channels
+from tfp_glow.bijectors import FlowBijector, GaussianPrior, GlowStep, Repeat, Squeeze
 from tfp_glow.core.checks import check_choice
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flows.ingredients import check_image, condition_size_of, seeds_from
+from tfp_glow.flows.levels import levels_of_flow, split_prior
 from tfp_glow.flows.recipe import recipe
-from tfp_glow.laws import AffineSoftsign, get_law
+from tfp_glow.laws import get_law
 from tfp_glow.networks import GlowNetwork, ImageViT, ZeroConv2D
 
 __all__ = ["glow"]
@@ -129,34 +120,29 @@ def glow(
             dtype=dtype,
         )
 
-    blocks, (height, width, channels) = [], image_shape
-    for level in range(levels):
-        height, width, channels = height // 2, width // 2, channels * 4
-        shape = (height, width, channels)
+    def make_steps(shape) -> Repeat:
         depth = {"reversible": reversible, "unroll": unroll}
-        parts = [Squeeze(2), Repeat(lambda s=shape: make_step(s), steps, **depth)]
-        last = level == levels - 1
-        if not last:
-            channels -= factored_channels(channels, factor_out)
-        if prior == "learned":
-            parts.append(
-                GaussianPrior(channels, num_classes=num_classes, dtype=dtype)
-                if last
-                else _split_prior(shape, channels, law, reach, network_dtype, dtype)
-            )
-        blocks.append(Chain(parts))
-    bijector = MultiScale(blocks, image_shape, factor_out=factor_out)
+        return Repeat(lambda: make_step(shape), steps, **depth)
+
+    def make_prior(shape, kept: int) -> FlowBijector | None:
+        *positions, channels = shape
+        if prior == "standard":
+            return None
+        if kept == channels:
+            return GaussianPrior(channels, num_classes=num_classes, dtype=dtype)
+        network = ZeroConv2D(2 * (channels - kept), 3, dtype=network_dtype)
+        network.build((None, *positions, kept))
+        return split_prior(network, shape, kept, law=law, reach=reach, dtype=dtype)
+
+    bijector = levels_of_flow(
+        image_shape,
+        levels,
+        squeeze=lambda _: Squeeze(2),
+        steps=make_steps,
+        prior=make_prior,
+        factor_out=factor_out,
+    )
     return Flow(standard_normal(math.prod(image_shape), dtype), bijector, name="glow")
-
-
-def _split_prior(shape, kept, law, reach, network_dtype, dtype) -> FlowBijector:
-    """The Gaussian prior of the factored channels given the kept ones, as a coupling."""
-    *positions, channels = shape
-    law = AffineSoftsign(bound=2.0) if law == "affine_softsign" else "affine_exp"
-    network = ZeroConv2D(2 * (channels - kept), 3, dtype=network_dtype)
-    network.build((None, *positions, kept))
-    mask = [index < kept for index in range(channels)]
-    return Coupling(network, law=law, mask=mask, event_ndims=3, reach=reach, dtype=dtype)
 
 
 def _check_arguments(image_shape, levels, num_classes, prior) -> None:

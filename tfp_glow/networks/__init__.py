@@ -18,6 +18,7 @@ from tfp_glow.networks.resnet import ResNet
 from tfp_glow.networks.token_mlp import TokenMLP
 from tfp_glow.networks.unet import UNet
 from tfp_glow.networks.vit import ViT
+from tfp_glow.networks.wavenet import WaveNet
 
 __all__ = [
     "MADE",
@@ -40,5 +41,6 @@ __all__ = [
     "TokenMLP",
     "UNet",
     "ViT",
+    "WaveNet",
     "ZeroConv2D",
 ]

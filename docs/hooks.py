@@ -17,7 +17,8 @@ PAGES = {
 def on_files(files, config):
     """Adds the pages."""
     for source, page in PAGES.items():
-        files.append(File.generated(config, page, content=(ROOT / source).read_text()))
+        content = (ROOT / source).read_text().replace("](../docs/", "](")
+        files.append(File.generated(config, page, content=content))
     return files
 
 

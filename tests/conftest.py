@@ -22,3 +22,16 @@ def what_stays_is_not_searched_for_garbage():
     yield
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def untraced():
+    """Runs functions as they are written, for modules whose matter is what goes around them.
+
+    Tracing takes longer than the few steps of their trainings.
+    """
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

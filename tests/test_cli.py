@@ -29,7 +29,7 @@ from tfp_glow.app.lock import LOCK, sole_writer
 from tfp_glow.app.settings import Settings
 from tfp_glow.app.trained import load_model
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
 
 BATCHES = 3
 TINY = ("--levels", 1, "--steps", 1, "--hidden-channels", 4, "--batch-size", 32, "--num-bits", 5)

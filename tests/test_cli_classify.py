@@ -18,6 +18,8 @@ from tfp_glow.app.errors import UserError
 from tfp_glow.app.settings import Settings
 from tfp_glow.app.trained import load_model
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 BATCHES = 3
 CLASSIFY = ("--task", "classify", "--batch-size", 32)
 TINY = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import keras
 
 from tfp_glow.replicas import is_first_worker
@@ -27,6 +29,9 @@ class WorkerBackup(keras.callbacks.BackupAndRestore):
 
         model.fit(x, epochs=50, callbacks=[WorkerBackup("/shared/backup")])
     """
+
+    def __init__(self, backup_dir: str | os.PathLike, **kwargs):
+        super().__init__(backup_dir, **kwargs)
 
     def on_epoch_end(self, epoch, logs=None):
         if self._writes:

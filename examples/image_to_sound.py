@@ -18,7 +18,6 @@ import time
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-import tensorflow as tf
 
 import tfp_glow as tg
 from tfp_glow.app.plots import save_figure
@@ -38,8 +37,8 @@ def main() -> None:
     if not path.exists():
         train((images, sounds), (test_images, test_sounds), path, epochs=options.epochs)
     domain_map = keras.saving.load_model(path).domain_map
-    image_side = Latents(domain_map, domain_map.flow_x.flow, images[0][:20000], images[1][:20000])
-    sound_side = Latents(domain_map, domain_map.flow_y.flow, *sounds)
+    some = images[0][:20000], images[1][:20000]
+    by_class = tg.domains.ClassMap(domain_map, *some, *sounds)
     judges = judge(images, test_images, epochs=3), judge(sounds, test_sounds, epochs=8)
 
     (x, labels_x), (y, labels_y) = (part[:1000] for part in test_images), test_sounds
@@ -50,8 +49,8 @@ def main() -> None:
     ]
     report_both("the flows' own latents, temperature 0.5", judges, plain, labels)
     for temperature in options.temperatures:
-        said = carried(x, image_side, sound_side, temperature)
-        written = carried(y, sound_side, image_side, temperature)
+        said = by_class.translate(x, temperature=temperature, seed=0)
+        written = by_class.translate_back(y, temperature=temperature, seed=0)
         report_both(f"temperature {temperature}", judges, (said, written), labels)
     first, spoken = (
         [int(np.flatnonzero(own == label)[0]) for label in range(CLASSES)] for own in labels
@@ -116,59 +115,6 @@ def train(data, held_out, path: pathlib.Path, *, epochs: int) -> None:
     print(model.evaluate(x, y, batch_size=100, verbose=0, return_dict=True))
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(path)
-
-
-class Latents:
-    """The latents z of one side, as a normal distribution for each class.
-
-        z = mean_c + factor_c n,   n standard normal, those of the shared latents first
-
-    By the flow they have a variance of 1 and the class's mean in the shared ones. After so short a
-    training they have not, and what the shared ones say and the others show have to fit.
-    """
-
-    def __init__(self, domain_map: tg.DomainMap, flow: tg.Flow, data, labels):
-        self._flow, self._tie = flow, domain_map.tie
-        z = self._encode(data)
-        self._means, self._factors = [], []
-        for label in range(CLASSES):
-            own = z[labels == label]
-            covariance = np.cov(own.T)
-            # There are fewer sounds of a class than latents.
-            covariance = 0.8 * covariance + 0.2 * np.diag(np.diag(covariance) + 1e-6)
-            self._means.append(own.mean(0))
-            self._factors.append(np.linalg.cholesky(covariance))
-
-    def encode(self, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The shared n, and the classes that the shared z tell."""
-        z = self._encode(data)[:, :SHARED]
-        classes = np.argmax(self._tie.logits(z[:, ::-1].copy()), -1)
-        n = [
-            np.linalg.solve(
-                self._factors[label][:SHARED, :SHARED], row - self._means[label][:SHARED]
-            )
-            for label, row in zip(classes, z, strict=True)
-        ]
-        return np.stack(n), classes
-
-    def decode(self, n: np.ndarray, classes: np.ndarray, temperature: float) -> np.ndarray:
-        """Data with these shared n, and with others that are drawn."""
-        shape = len(n), len(self._means[0]) - SHARED
-        rest = np.random.default_rng(0).standard_normal(shape)
-        rows = zip(classes, temperature * np.concatenate([n, rest], 1), strict=True)
-        z = np.stack([self._means[label] + self._factors[label] @ row for label, row in rows])
-        return self._flow.decode(z[:, ::-1].astype(np.float32)).numpy()
-
-    def _encode(self, data: np.ndarray) -> np.ndarray:
-        """`[N, D]`, with the coarsest scale, whose last are shared, first."""
-        encode = tf.function(self._flow.encode, reduce_retracing=True)
-        parts = np.array_split(data, math.ceil(len(data) / 500))
-        return np.concatenate([encode(part) for part in parts])[:, ::-1]
-
-
-def carried(data: np.ndarray, source: Latents, target: Latents, temperature: float) -> np.ndarray:
-    """Data of the other side with the class and the shared latents of these."""
-    return target.decode(*source.encode(data), temperature)
 
 
 def judge(data, held_out, *, epochs: int) -> keras.Model:

@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 import tfp_glow as tg
 from tests.helpers import jacobian_log_det, normal, randomize
 from tfp_glow import flows
-from tfp_glow.domains import ByClass, Correlated
+from tfp_glow.domains import ByClass, ClassMap, Correlated
 from tfp_glow.fitting import LossNotFiniteError
 
 tfb, tfd = tfp.bijectors, tfp.distributions
@@ -199,10 +199,32 @@ def test_classes_are_carried_over_between_sides_of_other_sizes_and_numbers():
     back = domain_map.translate_back(y, seed=0).numpy()
     assert np.mean((there[:, 0] < 0) == labels_x) > 0.95
     assert np.mean((back[:, 0] > 0) == labels_y) > 0.95
+    _check_class_map(domain_map, x, labels_x, y, labels_y)
     # Of data sets the labels are not read in advance.
     wrong = tf.data.Dataset.from_tensors(((x[:9], y[:9]), (labels_x[:9], labels_y[:9] + 2)))
     with pytest.raises(LossNotFiniteError):
         model.fit(wrong, verbose=0)
+
+
+def _check_class_map(domain_map, x, labels_x, y, labels_y) -> None:
+    """Latents by class are normal with the data's own means and covariances, the tied n kept."""
+    class_map = ClassMap(domain_map, x, labels_x, y, labels_y, shrinkage=1e-9)
+    there = class_map.translate_back(y, seed=0)  # To the side with latents that are not tied.
+    right = (there[:, 0] > 0) == labels_y
+    assert right.mean() > 0.95
+    encoded = domain_map.flow_x.flow.encode(x).numpy()[:, ::-1]
+    source, target = (
+        flow.encode(data).numpy()[:, ::-1]
+        for flow, data in ((domain_map.flow_y, y), (domain_map.flow_x.flow, there))
+    )
+    for label in range(2):
+        own, theirs = source[labels_y == label], encoded[labels_x == label]
+        away = own - own.mean(0), target[labels_y == label] - theirs.mean(0)
+        factors = (np.linalg.cholesky(np.cov(rows.T)) for rows in (own, theirs))
+        noise = [np.linalg.solve(f, rows.T).T for f, rows in zip(factors, away, strict=True)]
+        kept = right[labels_y == label]
+        np.testing.assert_allclose(noise[0][kept], noise[1][kept][:, :2], atol=1e-2)
+        assert np.std(noise[1][:, 2]) == pytest.approx(1.0, abs=0.3)
 
 
 def _loss_of_critic(critic, real, fake):
@@ -306,6 +328,11 @@ WRONG = {
         lambda: [tg.DomainMap(vectors(2), vectors(2), shared=n, tie=TIE) for n in (2, 1)],
         ValueError,
         "tie must be one of its own for 1 latents.*Received: the one of a map with 2",
+    ),
+    "tie of a class map": (
+        lambda: ClassMap(small(), ROWS, [0] * len(ROWS), ROWS, [0] * len(ROWS)),
+        ValueError,
+        "domain_map must have the tie ByClass",
     ),
     "one class": (lambda: ByClass(1), ValueError, "num_classes must be at least 2"),
     "separation": (lambda: ByClass(2, separation=0), ValueError, "separation must be above 0"),

@@ -88,7 +88,7 @@ class Settings:
     loss: str = _setting(
         "likelihood", MODEL, "likelihood; flow_matching or ot_flow_matching, for ffjord."
     )
-    network: str | None = _argument("mlp or unet, of ffjord.")
+    network: str | None = _argument("conv or vit, of glow; mlp or unet, of ffjord.")
     levels: int | None = _argument("Number of scales.")
     steps: int | None = _argument("Steps of flow, at each scale.")
     hidden_channels: int | None = _argument("Width of convolutional networks.")
@@ -108,7 +108,7 @@ class Settings:
     )
     patch_size: int | None = _argument("Side of a patch of jet, tarflow, revvit.")
     width: int | None = _argument("Size of a token of jet, tarflow, revvit.")
-    heads: int | None = _argument("Heads of attention of jet, tarflow, revvit.")
+    heads: int | None = _argument("Heads of attention of jet, tarflow, glow, revvit.")
     units: list[int] | None = _argument(  # noqa: RUF009
         "Reversible units of a stage of revnet, irevnet; repeat it for each.", OF_CLASSIFIERS
     )

@@ -14,8 +14,6 @@ from tfp_glow.app.settings import Settings
 from tfp_glow.app.trained import load_model
 from tfp_glow.app.vae_task import Autoencode
 
-pytestmark = pytest.mark.usefixtures("untraced")
-
 BATCHES = 3
 TINY = ("--task", "vae", "--batch-size", 32, "--latents", 2, "--hidden-units", 8)
 

@@ -12,6 +12,7 @@ from tests.helpers import jacobian_log_det, normal, randomize
 from tfp_glow.columns import Column
 from tfp_glow.data import load_table
 from tfp_glow.data.rows import BLOCK
+from tfp_glow.data.table_files import is_table
 
 COUNT = 2 * BLOCK + 500
 
@@ -151,6 +152,17 @@ def test_other_bad_tables(table, tmp_path):
     refuses(tmp_path / "broken.parquet", "readable Parquet")
     pa.parquet.write_table(pa.table({"a": [1.0, None]}), tmp_path / "null.parquet")
     refuses(tmp_path / "null.parquet", "none in column 'a', row 2 of")
+
+
+def test_a_folder_of_images_is_no_table_for_the_table_beside_them(tmp_path):
+    assert not is_table(tmp_path)
+    (tmp_path / "labels.csv").write_text("name,label\n")
+    assert is_table(tmp_path)
+    (tmp_path / "cat.png").write_bytes(b"")
+    assert not is_table(tmp_path)
+    assert not is_table(tmp_path / "cat.png")
+    assert not is_table("digits")
+    assert is_table(tmp_path / "Labels.CSV")
 
 
 def test_a_tabular_flow_has_the_density_of_its_units(tmp_path):

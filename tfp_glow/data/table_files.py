@@ -36,13 +36,15 @@ class Table:
 
 
 def is_table(source) -> bool:
-    """Whether a source is the path of a table: a file with such a suffix, or a folder of them."""
+    """Whether a source is the path of a table: a file with such a suffix, or a folder of them.
+
+    A folder of images may have a table beside these.
+    """
     if not isinstance(source, str | os.PathLike):
         return False
     path = Path(source).expanduser()
-    if path.is_dir():
-        return any(part.suffix.lower() in (".csv", ".parquet") for part in path.iterdir())
-    return path.suffix.lower() in SUFFIXES
+    parts = list(path.glob("[!.]*")) if path.is_dir() else [path]
+    return bool(parts) and all(part.suffix.lower() in SUFFIXES for part in parts)
 
 
 def read_table(source: str | os.PathLike, columns: Sequence[str] | None) -> Table:

@@ -155,7 +155,7 @@ def test_penalties_are_part_of_the_training_loss_alone():
     model = tg.FlowModel(flows.ffjord(2, hidden_units=(8,), kinetic=0.5, tolerance=1e-4, seed=0))
     model.initialize(x)
     randomize(model.distribution.bijector)
-    model.compile(keras.optimizers.SGD(0.0))
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
     density = -np.mean(model.predict(x, verbose=0))
     with tg.collected_penalties() as penalties:
         model.distribution.log_prob(x)

@@ -98,41 +98,39 @@ def _read_npy(paths: Sequence[Path], columns: Sequence[str] | None) -> Table:
 
 
 def _read_csv(paths: Sequence[Path], columns: Sequence[str] | None) -> Table:
-    arrow = require("pyarrow.csv")
+    arrow, reader = require("pyarrow"), require("pyarrow.csv")
     delimiter, header = _header(paths[0])
     names = _wanted(header, columns, paths[0])
-    parse = arrow.ParseOptions(delimiter=delimiter, newlines_in_values=False)
-    one_thread = arrow.ReadOptions(use_threads=False)  # With more, errors do not tell the row.
+    parse = reader.ParseOptions(delimiter=delimiter, newlines_in_values=False)
+    one_thread = reader.ReadOptions(use_threads=False)  # With more, errors do not tell the row.
 
     def opened(path, **types):
-        convert = arrow.ConvertOptions(include_columns=list(names), **types)
-        return arrow.open_csv(
+        convert = reader.ConvertOptions(include_columns=list(names), **types)
+        return reader.open_csv(
             path, parse_options=parse, read_options=one_thread, convert_options=convert
         )
 
     def batches():
-        import pyarrow
-
+        numbers = dict.fromkeys(names, arrow.float64())
         for path in paths:
             if path is not paths[0] and _header(path) != (delimiter, header):
                 raise ValueError(
                     f"source must have the same columns in all files. Received: '{path}', which "
                     f"has others than '{paths[0]}'."
                 )
-            numbers = dict.fromkeys(names, pyarrow.float64())
             yield f"line {{}} of '{path}'", 2, opened(path, column_types=numbers)
 
     def read():
         try:
             yield from _arrays(batches(), names)
-        except require("pyarrow").ArrowInvalid as error:
+        except arrow.ArrowInvalid as error:
             raise _csv_error(error, header) from error
 
     try:
         types = opened(paths[0]).schema
-    except require("pyarrow").ArrowInvalid as error:
+    except arrow.ArrowInvalid as error:
         raise _csv_error(error, header) from error
-    declared = [str(types.field(name).type).startswith(("int", "uint")) for name in names]
+    declared = [arrow.types.is_integer(types.field(name).type) for name in names]
     return _table(names, declared, read())
 
 

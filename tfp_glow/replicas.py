@@ -11,6 +11,7 @@ __all__ = [
     "check_made_in_scope",
     "is_first_worker",
     "mean_over_replicas",
+    "spans_workers",
     "take_from_first_worker",
 ]
 
@@ -32,9 +33,20 @@ def check_made_in_scope(variables: Iterable[tf.Variable]) -> None:
         )
 
 
+def spans_workers(strategy: tf.distribute.Strategy) -> bool:
+    """Whether a strategy is one of several processes, each on a machine of its own or not."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return False
+    return bool(strategy.cluster_resolver.cluster_spec().as_dict())
+
+
 def is_first_worker(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that speaks for all, as it is where there is but one."""
-    return not _spans_workers(strategy) or strategy.cluster_resolver.task_id == 0
+    if not spans_workers(strategy):
+        return True
+    resolver = strategy.cluster_resolver
+    leading = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
+    return (resolver.task_type, resolver.task_id) == (leading, 0)
 
 
 def take_from_first_worker(
@@ -44,7 +56,7 @@ def take_from_first_worker(
 
     Does nothing where there is one worker.
     """
-    if not _spans_workers(strategy):
+    if not spans_workers(strategy):
         return
     values = [_summable(variable) for variable in variables]
 
@@ -88,12 +100,6 @@ def averageable_logs(logs: dict, strategy: tf.distribute.Strategy) -> dict:
 
     It takes the mean over the first dimension there, which its own scalars do not have.
     """
-    if not _spans_workers(strategy):
+    if not spans_workers(strategy):
         return logs
     return tf.nest.map_structure(lambda value: tf.reshape(value, [1]), logs)
-
-
-def _spans_workers(strategy: tf.distribute.Strategy) -> bool:
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return False
-    return bool(strategy.cluster_resolver.cluster_spec().as_dict())

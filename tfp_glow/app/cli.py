@@ -155,6 +155,9 @@ def train(
     except KeyboardInterrupt:
         typer.echo(f"\nInterrupted. {_how_to_go_on(run)}", err=True)
         raise typer.Exit(130) from None
+    if measured is None:
+        typer.echo(f"Training is over on this worker. The first one writes {folder}.")
+        return
     found = run.task.describe(measured)
     typer.echo(f"Test {run.task.subject}: {found}. The model and its pictures are in {folder}.")
 

@@ -20,6 +20,7 @@ _DATA_ERROR = re.compile(
 )
 
 _FULL_DISK = os.strerror(errno.ENOSPC)  # What TensorFlow's own writers say of it, among more.
+_WORKER_ENDED = "Collective ops is aborted"  # What those of the others say of it.
 
 
 class UserError(ValueError):
@@ -48,8 +49,8 @@ def blames_input() -> Iterator[None]:
 def user_message(error: Exception) -> str | None:
     """What to tell a user of an error; None where it is none of theirs.
 
-    Theirs are `UserError`, a loss that is not finite, images that cannot be read, and what the
-    system refuses: a full disk, a folder that may not be written.
+    Theirs are `UserError`, a loss that is not finite, images that cannot be read, what the
+    system refuses, as a full disk or a folder that may not be written, and another worker's end.
     """
     if isinstance(error, UserError | LossNotFiniteError | OSError):
         return str(error)
@@ -58,4 +59,6 @@ def user_message(error: Exception) -> str | None:
         return found and found[1]
     if isinstance(error, tf.errors.OpError) and _FULL_DISK in error.message:
         return _FULL_DISK
+    if isinstance(error, tf.errors.OpError) and _WORKER_ENDED in error.message:
+        return "Another worker has ended; start all of them again, with --resume."
     return None

@@ -12,6 +12,7 @@ from typing import Any
 from tfp_glow.app.architectures import CLASSIFIERS, FAMILIES, FLOWS, Family
 from tfp_glow.app.autoencoders import POSTERIORS, PRIORS
 from tfp_glow.app.errors import UserError
+from tfp_glow.app.strategies import STRATEGIES
 from tfp_glow.core.checks import check_choice, check_positive_int
 from tfp_glow.data.table_files import is_table
 
@@ -146,7 +147,8 @@ class Settings:
     strategy: str = _setting(
         "none",
         TRAINING,
-        "none, for one device, or mirrored, for all GPUs; --batch-size is that of all together.",
+        "none, for one device, mirrored, for all GPUs, or multiworker, for several machines, each "
+        "with its TF_CONFIG; --batch-size is that of all together.",
     )
 
     def __post_init__(self):
@@ -158,7 +160,7 @@ class Settings:
         self._fill(self._family.suiting(self.architecture))
         check_positive_int(self.epochs, "epochs")
         check_choice(self.schedule, ("cosine", "constant"), "schedule")
-        check_choice(self.strategy, ("none", "mirrored"), "strategy")
+        check_choice(self.strategy, STRATEGIES, "strategy")
         if self.patience is not None:
             check_positive_int(self.patience, "patience")
         for argument in ("learning_rate", "warmup_epochs", "weight_decay", "seed"):

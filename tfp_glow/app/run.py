@@ -139,7 +139,7 @@ class Run:
             finite, or the strategy cannot be had here.
         """
         self._check_new()  # On all workers, before the first one writes anything.
-        strategy = new_strategy(self.settings.strategy)
+        strategy = new_strategy(self.settings.strategy, report)
         if not is_first_worker(strategy):
             self._train(strategy, verbose, report)
             return None

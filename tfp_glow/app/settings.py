@@ -147,8 +147,8 @@ class Settings:
     strategy: str = _setting(
         "none",
         TRAINING,
-        "none, for one device, mirrored, for all GPUs, or multiworker, for several machines, each "
-        "with its TF_CONFIG; --batch-size is that of all together.",
+        "none, for one device; mirrored, for all GPUs; multiworker, for several machines, each with "
+        "its TF_CONFIG; tpu. --batch-size is that of all together.",
     )
 
     def __post_init__(self):
@@ -199,6 +199,12 @@ class Settings:
         for argument, value in self._arguments().items():
             if argument not in accepted:
                 raise ValueError(f"{argument} means nothing to {chosen}. Received: {value!r}.")
+
+        if self.task == "classify" and self.strategy == "multiworker":
+            raise ValueError(
+                "strategy multiworker is for flows and autoencoders alone: on several workers Keras "
+                "trains no other model. Received: the task 'classify'."
+            )
 
     def _fill(self, values: dict) -> None:
         """Sets what is still open."""

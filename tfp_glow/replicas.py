@@ -11,6 +11,7 @@ __all__ = [
     "check_made_in_scope",
     "is_first_worker",
     "mean_over_replicas",
+    "rows_of_replicas",
     "spans_workers",
     "take_from_first_worker",
 ]
@@ -76,6 +77,16 @@ def take_from_first_worker(
 def _summable(variable: tf.Variable) -> tf.Tensor:
     """Its value, as a type that collective operations know, unlike booleans."""
     return tf.cast(variable, tf.int32) if variable.dtype.is_bool else tf.identity(variable)
+
+
+def rows_of_replicas(batch):
+    """A batch of a distributed data set with the rows of all replicas of this worker in one."""
+
+    def joined(rows):
+        is_distributed = isinstance(rows, tf.distribute.DistributedValues)
+        return tf.concat(rows.values, 0) if is_distributed else rows
+
+    return tf.nest.map_structure(joined, batch)
 
 
 def mean_over_replicas(values: tf.Tensor) -> tf.Tensor:

@@ -49,7 +49,7 @@ def blames_input() -> Iterator[None]:
 def user_message(error: Exception) -> str | None:
     """What to tell a user of an error; None where it is none of theirs.
 
-    Theirs are `UserError`, a loss that is not finite, images that cannot be read, what the
+    Theirs are `UserError`, a loss that is not finite, data that cannot be read, what the
     system refuses, as a full disk or a folder that may not be written, and another worker's end.
     """
     if isinstance(error, UserError | LossNotFiniteError | OSError):
@@ -57,6 +57,8 @@ def user_message(error: Exception) -> str | None:
     if isinstance(error, tf.errors.InvalidArgumentError):
         found = _DATA_ERROR.search(error.message)
         return found and found[1]
+    if isinstance(error, tf.errors.DataLossError):
+        return f"source has a damaged file of records: {error.message}."
     if isinstance(error, tf.errors.OpError) and _FULL_DISK in error.message:
         return _FULL_DISK
     if isinstance(error, tf.errors.OpError) and _WORKER_ENDED in error.message:

@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -28,7 +28,7 @@ from tfp_glow.app.task import Task
 from tfp_glow.app.tasks import TASKS
 from tfp_glow.files import remove_leftovers, replacing
 from tfp_glow.fitting import StopWithoutLoss
-from tfp_glow.replicas import is_first_worker
+from tfp_glow.replicas import is_first_worker, spans_workers
 
 __all__ = ["Run", "model_of"]
 
@@ -232,7 +232,7 @@ class Run:
             ]
         with CtrlC() as ctrl_c:
             model.fit(
-                data.epochs(done, self.settings.epochs),
+                _epochs(model.distribute_strategy, data, done, self.settings.epochs),
                 validation_data=data.validation,
                 initial_epoch=done,
                 epochs=self.settings.epochs,
@@ -258,6 +258,17 @@ class Run:
             f"Training {settings.architecture} ({parameters:,} parameters) on {settings.data} "
             f"({self.task.describe_data(data)}) {progress}. "
             "The first batch takes longer: TensorFlow traces the graph."
+        )
+
+
+def _epochs(strategy: tf.distribute.Strategy, data: Any, start: int, stop: int) -> Iterable:
+    """The training batches, of which each worker reads its own where the data can be shared so."""
+    of_worker = getattr(data, "worker_epochs", None)
+    if of_worker is None or not spans_workers(strategy):
+        return data.epochs(start, stop)
+    with blames_input():
+        return strategy.distribute_datasets_from_function(
+            lambda context: of_worker(context, start, stop)
         )
 
 

@@ -60,7 +60,8 @@ class Settings:
     data: str = _setting(
         "digits",
         DATA,
-        "digits, a .npz file, a folder of images, or tfds:NAME; or a table: .csv, .parquet, .npy.",
+        "digits, a .npz file, a folder of images or of .tfrecord files, a pattern of these, or "
+        "tfds:NAME; or a table: .csv, .parquet, .npy.",
     )
     data_dir: str | None = _setting(None, DATA, "Folder of tensorflow-datasets.")
     download: bool = _setting(False, DATA, "Allow to download the data.")
@@ -147,8 +148,8 @@ class Settings:
     strategy: str = _setting(
         "none",
         TRAINING,
-        "none, for one device; mirrored, for all GPUs; multiworker, for several machines, each with "
-        "its TF_CONFIG; tpu. --batch-size is that of all together.",
+        "none, for one device; mirrored, for all GPUs; multiworker, for several machines with a "
+        "TF_CONFIG each; tpu. --batch-size is that of all together.",
     )
 
     def __post_init__(self):
@@ -202,8 +203,8 @@ class Settings:
 
         if self.task == "classify" and self.strategy == "multiworker":
             raise ValueError(
-                "strategy multiworker is for flows and autoencoders alone: on several workers Keras "
-                "trains no other model. Received: the task 'classify'."
+                "strategy multiworker means nothing to the task 'classify': Keras trains no model "
+                "of its own on several workers."
             )
 
     def _fill(self, values: dict) -> None:

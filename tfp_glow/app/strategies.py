@@ -46,7 +46,7 @@ def _multiworker(report: Callable) -> tf.distribute.Strategy:
     fault = "none" if text is None else _fault_of(text)
     if fault:
         raise UserError(
-            "strategy multiworker needs TF_CONFIG, which tells each worker the addresses of all and "
+            "strategy multiworker needs TF_CONFIG, which tells a worker the addresses of all and "
             f"its own index, as in export TF_CONFIG='{json.dumps(_EXAMPLE)}'. Received: {fault}."
         )
     report("Waiting until all workers are here.")

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 __all__ = [
+    "EVERYTHING",
     "SHUFFLE_BYTES",
     "SHUFFLE_IMAGES",
     "Indexed",
@@ -106,18 +107,21 @@ class Share:
 
     Args:
       phase: Where the multiples start, in 2**-32.
-      low: Those are in the share that are not below, in 2**-32.
-      high: And below this.
+      low: The least that is in the share, in 2**-32.
+      high: The least that is above it.
     """
 
-    phase: int = 0
-    low: int = 0
-    high: int = 2**32
+    phase: int
+    low: int
+    high: int
 
     def has(self, index):
         """Whether examples are in the share, by their places in the stream, int64."""
         position = (index * GOLDEN + self.phase) % 2**32
         return (position >= self.low) & (position < self.high)
+
+
+EVERYTHING = Share(0, 0, 2**32)
 
 
 def shares_of(fractions: dict[str, float], seed: int) -> dict[str, Share]:

@@ -13,8 +13,6 @@ import tensorflow as tf
 
 __all__ = [
     "EVERYTHING",
-    "SHUFFLE_BYTES",
-    "SHUFFLE_IMAGES",
     "Indexed",
     "Part",
     "Share",
@@ -23,6 +21,7 @@ __all__ = [
     "Stream",
     "find_splits",
     "shares_of",
+    "shuffled",
     "stretch_of",
 ]
 
@@ -142,11 +141,7 @@ class Stream(Part):
     def batches(self, size: int, fit: Callable, *, seed=None) -> tf.data.Dataset:
         examples = self.dataset
         if seed is not None:
-            fitting = max(1, SHUFFLE_BYTES // math.prod(self.image_shape))
-            number = tf.random.stateless_uniform([], seed, None, None, tf.int64)
-            examples = examples.shuffle(
-                min(fitting, SHUFFLE_IMAGES), seed=number, reshuffle_each_iteration=False
-            )
+            examples = shuffled(examples, math.prod(self.image_shape), seed)
         return examples.map(fit, num_parallel_calls=tf.data.AUTOTUNE).batch(size)
 
     def split(self, fractions: dict[str, float], seed: int) -> dict[str, Part]:
@@ -190,6 +185,22 @@ class Sliced(Part):
             name: replace(self, start=self.start + start, stop=self.start + stop)
             for name, (start, stop) in ranges.items()
         }
+
+
+def shuffled(examples: tf.data.Dataset, size: float, seed: tf.Tensor) -> tf.data.Dataset:
+    """A stream in a random order, in a function that tf.data traces.
+
+    Args:
+      examples: The stream.
+      size: Bytes of an example, by which the buffer is as large as memory allows.
+      seed: A stateless seed `[2]`.
+    """
+    # Of this function's graph alone. By the seed of the program, where that is 0, TensorFlow would
+    # ask in Python whether the number is 0 too.
+    tf.random.set_seed(1)
+    number = tf.random.stateless_uniform([], seed, None, None, tf.int64)
+    fitting = min(SHUFFLE_IMAGES, max(1, int(SHUFFLE_BYTES / size)))
+    return examples.shuffle(fitting, seed=number, reshuffle_each_iteration=False)
 
 
 def stretch_of(size: int, worker: int, workers: int) -> tuple[int, int]:

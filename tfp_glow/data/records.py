@@ -16,12 +16,11 @@ import tensorflow as tf
 from tfp_glow.data.options import Options
 from tfp_glow.data.parts import (
     EVERYTHING,
-    SHUFFLE_BYTES,
-    SHUFFLE_IMAGES,
     Part,
     Share,
     Source,
     shares_of,
+    shuffled,
     stretch_of,
 )
 from tfp_glow.data.record_files import count_records, find_record_files
@@ -93,9 +92,7 @@ class Records(Part):
             self._file, cycle_length=1 if seed is None else FILES_AT_ONCE
         )
         if seed is not None:
-            number = tf.random.stateless_uniform([], seed, None, None, tf.int64)
-            fitting = min(SHUFFLE_IMAGES, max(1, int(SHUFFLE_BYTES / self.record_size)))
-            examples = examples.shuffle(fitting, seed=number, reshuffle_each_iteration=False)
+            examples = shuffled(examples, self.record_size, seed)
         batches = examples.map(
             lambda *record: fit(*self.load(*record)), num_parallel_calls=tf.data.AUTOTUNE
         ).batch(size)

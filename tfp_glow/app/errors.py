@@ -18,6 +18,7 @@ __all__ = ["UserError", "blames_input", "user_message"]
 _DATA_ERROR = re.compile(
     r"(?:ValueError: |assertion failed: \[)((?:\w+ of )?(?:source|split) [^\n\]]+)"
 )
+_DAMAGE = re.compile(r"(?:corrupted|truncated) record at (\d+)")
 
 _FULL_DISK = os.strerror(errno.ENOSPC)  # What TensorFlow's own writers say of it, among more.
 _WORKER_ENDED = "Collective ops is aborted"  # What those of the others say of it.
@@ -58,7 +59,8 @@ def user_message(error: Exception) -> str | None:
         found = _DATA_ERROR.search(error.message)
         return found and found[1]
     if isinstance(error, tf.errors.DataLossError):
-        return f"source has a damaged file of records: {error.message}."
+        found = _DAMAGE.search(error.message)
+        return found and f"source has a file with a record that is damaged, at byte {found[1]}."
     if isinstance(error, tf.errors.OpError) and _FULL_DISK in error.message:
         return _FULL_DISK
     if isinstance(error, tf.errors.OpError) and _WORKER_ENDED in error.message:

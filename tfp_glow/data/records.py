@@ -26,6 +26,7 @@ from tfp_glow.data.parts import (
 from tfp_glow.data.record_files import count_records, find_record_files
 from tfp_glow.data.record_images import read_example
 from tfp_glow.data.streams import count_classes
+from tfp_glow.data.validation import missing_labels
 
 __all__ = ["read_records"]
 
@@ -170,10 +171,13 @@ def _loader(expected: tuple, labels: bool) -> Callable:
 def _count_classes(path: Path) -> int:
     wanted = {"label": tf.io.FixedLenFeature([], tf.int64)}
     records = tf.data.TFRecordDataset(os.fspath(path)).batch(1024)
+    labels = records.map(lambda batch: tf.io.parse_example(batch, wanted)["label"])
     try:
-        return count_classes(records.map(lambda batch: tf.io.parse_example(batch, wanted)["label"]))
+        return count_classes(labels, f"labels of '{path}'")
     except tf.errors.DataLossError as error:
         raise _damaged(path) from error
+    except tf.errors.InvalidArgumentError as error:
+        raise missing_labels(f"'{path}', with a record without the integer 'label'") from error
 
 
 def _damaged(path: Path) -> ValueError:

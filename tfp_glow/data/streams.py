@@ -22,8 +22,8 @@ __all__ = ["count_classes", "read_builder", "read_dataset", "read_tfds"]
 REMOTE_NAME = re.compile(r"\w+:[A-Za-z]")  # a community's data set, looked up over the network
 
 
-def count_classes(labels: tf.data.Dataset) -> int:
-    """The number of classes in batches of labels from 0.
+def count_classes(labels: tf.data.Dataset, what: str = "labels") -> int:
+    """The number of classes in batches of labels from 0; `what` names them in errors.
 
     Raises:
       ValueError: If a label is negative.
@@ -37,7 +37,7 @@ def count_classes(labels: tf.data.Dataset) -> int:
     start = tf.constant(LARGEST_LABEL, tf.int64), tf.constant(-1, tf.int64)
     smallest, largest = labels.reduce(start, widen)
     if smallest < 0:
-        raise ValueError(f"labels must not be negative. Received: {int(smallest)}.")
+        raise ValueError(f"{what} must not be negative. Received: {int(smallest)}.")
     return int(largest) + 1
 
 

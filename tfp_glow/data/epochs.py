@@ -30,13 +30,14 @@ class Epochs:
 
     def range(self, start: int, stop: int) -> tf.data.Dataset:
         """The batches of the epochs from `start` to before `stop`."""
-        return self._flattened(tf.data.Dataset.range(start, stop))
+        return self._flattened(self.part.opened(), tf.data.Dataset.range(start, stop))
 
     def any(self) -> tf.data.Dataset:
         """The batches of one epoch, of another each time."""
         numbers = tf.data.Dataset.random(self.options.seed, rerandomize_each_iteration=True)
-        batches = self._flattened(numbers.take(1))
-        count = self.part.batches(self.options.batch_size, self.fit).cardinality()
+        part = self.part.opened()
+        batches = self._flattened(part, numbers.take(1))
+        count = part.batches(self.options.batch_size, self.fit).cardinality()
         return (
             batches.apply(tf.data.experimental.assert_cardinality(count)) if count >= 0 else batches
         )
@@ -60,8 +61,7 @@ class Epochs:
         options = replace(self.options, batch_size=replicas * size)
         return replica_batches(Epochs(own, options, self.fit).range(start, stop), replicas, size)
 
-    def _flattened(self, numbers: tf.data.Dataset) -> tf.data.Dataset:
-        part = self.part.opened()
+    def _flattened(self, part: Part, numbers: tf.data.Dataset) -> tf.data.Dataset:
         epochs = numbers.flat_map(lambda number: self._epoch(part, number))
         return by_example(epochs.prefetch(tf.data.AUTOTUNE))
 

@@ -346,7 +346,9 @@ def test_resume_needs_a_run(tmp_path):
         (["--levels", 3], ["image_shape", "levels=3"]),
         (["--flow", "gloww"], ["flow must be one of", "Received: 'gloww'"]),
         (["--law", "none"], ["law must be one of", "'none'"]),
-        (["--strategy", "tpu"], ["strategy must be one of"]),
+        (["--strategy", "many"], ["strategy must be one of"]),
+        (["--strategy", "multiworker"], ["needs TF_CONFIG", '"index": 0', "Received: none."]),
+        (["--strategy", "tpu"], ["strategy tpu needs a TPU", "'local'"]),
         (["--epochs", 0], ["epochs must be at least 1"]),
         (["--learning-rate", -1], ["learning_rate must be at least 0. Received: -1.0"]),
         (["--dequantization", "none"], ["dequantization must be one of"]),
@@ -355,8 +357,10 @@ def test_resume_needs_a_run(tmp_path):
         (["--data", "elsewhere"], ["source must be", "'elsewhere'"]),
     ],
 )
-def test_bad_settings_are_one_line_and_write_nothing(data, tmp_path, options, parts):
+def test_bad_settings_are_one_line_and_write_nothing(data, tmp_path, monkeypatch, options, parts):
     folder = tmp_path / "run"
+    for name in ("TF_CONFIG", "TPU_NAME"):
+        monkeypatch.delenv(name, raising=False)
     result = invoke("train", "--data", data, *TINY, "--output", folder, *options)
     check_error(result, *parts)
     assert not folder.exists()

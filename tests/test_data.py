@@ -547,7 +547,7 @@ class TestStreams:
             lambda split, **kwargs: splits.append(split) or as_dataset(split=split, **kwargs),
         )
         load_images(builder)
-        assert splits == ["train", "train[8:40]", "train[0:4]", "train[4:8]"]
+        assert sorted(splits) == ["train", "train[0:4]", "train[4:8]", "train[8:40]"]
 
     def test_tfds_with_plain_integer_labels(self, tmp_path):
         tfds = pytest.importorskip("tensorflow_datasets")

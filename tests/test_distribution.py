@@ -16,7 +16,11 @@ import tensorflow as tf
 import tfp_glow as tg
 from tests.command_line import history, invoke
 from tests.helpers import normal
+from tfp_glow.app.errors import UserError
 from tfp_glow.app.run import Run
+from tfp_glow.app.settings import Settings
+from tfp_glow.app.strategies import new_strategy
+from tfp_glow.replicas import is_first_worker
 
 MIRRORED = """
 import numpy as np
@@ -238,3 +242,49 @@ def test_a_flow_from_outside_of_the_scope_is_refused():
         pytest.raises(ValueError, match="inside of the strategy's scope"),
     ):
         tg.FlowModel(flow)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        None,
+        "",
+        "no json",
+        "[]",
+        "{}",
+        '{"cluster": {"worker": ["a:1"]}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": null}}',
+        '{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
+    ],
+)
+def test_a_wrong_tf_config_is_an_error_that_shows_a_right_one(config, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if config is not None:
+        monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(UserError, match=r"TF_CONFIG='{.*}'\. Received: ") as raised:
+        new_strategy("multiworker", pytest.fail)
+    assert (config or "") in str(raised.value)
+
+
+def test_a_classifier_is_not_for_several_workers():
+    with pytest.raises(ValueError, match="multiworker means nothing to the task 'classify'"):
+        Settings(task="classify", strategy="multiworker")
+
+
+def test_the_chief_comes_before_the_first_worker():
+    class Strategy(tf.distribute.MultiWorkerMirroredStrategy):
+        def __init__(self, kind):
+            self.kind = kind
+
+        @property
+        def cluster_resolver(self):
+            cluster = tf.train.ClusterSpec({"chief": ["a:1"], "worker": ["b:1"]})
+            resolver = tf.distribute.cluster_resolver.SimpleClusterResolver
+            return resolver(cluster, task_type=self.kind, task_id=0)
+
+    assert is_first_worker(Strategy("chief"))
+    assert not is_first_worker(Strategy("worker"))

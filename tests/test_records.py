@@ -92,6 +92,7 @@ def test_names_of_files_and_folders_tell_the_parts(tmp_path):
 
 def test_values_may_be_stored_as_they_are_and_have_other_sizes(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, [9, 2, 6, 3], np.uint8)
+    images[4, 0, 0] = 66, 77, 0  # A BMP file begins so too.
     path = tmp_path / "raw.tfrecord"
     write_records(path, images, height=2, width=6, depth=3)
     found = np.concatenate([batch.numpy() for batch in load_images(path, **ALL).epochs(0, 1)])

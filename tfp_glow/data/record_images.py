@@ -15,7 +15,8 @@ from tfp_glow.data.validation import LARGEST_LABEL, missing_labels
 
 __all__ = ["read_example"]
 
-_ENCODED = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM")  # What such files begin with.
+# What files begin with that can be as long as their values; a BMP is longer.
+_ENCODED = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
 
 
 def read_example(

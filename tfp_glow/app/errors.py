@@ -64,5 +64,8 @@ def user_message(error: Exception) -> str | None:
     if isinstance(error, tf.errors.OpError) and _FULL_DISK in error.message:
         return _FULL_DISK
     if isinstance(error, tf.errors.OpError) and _WORKER_ENDED in error.message:
-        return "Another worker has ended; start all of them again, with --resume."
+        return (
+            "Another worker has ended, and tells why; start all of them again, with --resume once "
+            "there is a run in the folder."
+        )
     return None

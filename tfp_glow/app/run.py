@@ -146,7 +146,7 @@ class Run:
         with sole_writer(self.folder):
             for name in (*FILES, *self.task.pictures):
                 remove_leftovers(self.folder / name)
-            self._check_new()  # No other run has been here until the lock was taken.
+            self._check_new()  # No other run may have begun before the lock was taken.
             data, batches = self._train(strategy, verbose, report)
             return self._finish(data, batches, report)
 

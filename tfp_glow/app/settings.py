@@ -200,7 +200,6 @@ class Settings:
         for argument, value in self._arguments().items():
             if argument not in accepted:
                 raise ValueError(f"{argument} means nothing to {chosen}. Received: {value!r}.")
-
         if self.task == "classify" and self.strategy == "multiworker":
             raise ValueError(
                 "strategy multiworker means nothing to the task 'classify': Keras trains no model "

@@ -164,7 +164,7 @@ def _reader(source) -> Callable[..., Source]:
     for matches, reader in READERS:
         if matches(source):
             return reader
-    known = "'digits', 'tfds:NAME', a .npz file, a folder or .tfrecord files"
+    known = "'digits', 'tfds:NAME', a .npz file, .tfrecord files or a folder"
     if _is_path(source):
         raise ValueError(f"source must be {known} that exists. Received: {str(source)!r}.")
     raise TypeError(

@@ -72,9 +72,7 @@ class MarginalGaussianization(FlowBijector):
         name: str | None = None,
     ):
         check_positive_int(channels, "channels")
-        check_positive_int(bins, "bins")
-        if bins < 2:
-            raise ValueError(f"bins must be at least 2. Received: {bins}.")
+        check_positive_int(bins, "bins", least=2)
         super().__init__(forward_min_event_ndims=1, dtype=dtype, name=name)
         self._smoothing = check_number(smoothing, "smoothing", above=0, below=1)
         even = np.tile(np.linspace(-1, 1, bins + 1), (channels, 1))

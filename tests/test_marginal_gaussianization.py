@@ -50,7 +50,7 @@ def test_marginals_become_normal(peaked):
 
 
 def test_it_is_smooth_at_its_knots_and_straight_beyond_them(peaked):
-    bijector, _ = initialized(peaked)
+    bijector, _ = initialized(peaked, smoothing=0.01)
     randomize(bijector)
     knots = np.transpose(bijector.positions)
     below, above = (bijector.inverse_and_log_det(knots + shift)[1] for shift in (-1e-10, 1e-10))
@@ -62,6 +62,14 @@ def test_it_is_smooth_at_its_knots_and_straight_beyond_them(peaked):
     np.testing.assert_allclose(log_det, log_det_end)
     slopes = np.exp(np.transpose(bijector.log_slopes)[[0, -1]])
     np.testing.assert_allclose(z - z_end, slopes * (beyond - ends), rtol=1e-6)
+
+
+def test_values_beyond_the_data_stay_near(peaked):
+    bijector, _ = initialized(peaked)
+    low, high = np.transpose(bijector.positions)[[0, -1]]
+    z_low, z_high = (bijector.inverse(edge) for edge in (low, high))
+    beyond = bijector.inverse(high + (high - low))
+    assert np.all(beyond - z_high <= 1.001 * (z_high - z_low))
 
 
 def test_it_is_the_identity_until_it_has_seen_data():

@@ -134,7 +134,7 @@ class MarginalGaussianization(FlowBijector):
         self.positions.assign(positions)
         self.start.assign(tf.fill([channels], z[0]))
         self.log_heights.assign(tf.math.log(heights))
-        self.log_slopes.assign(_log_slopes(heights / widths))
+        self.log_slopes.assign(_log_slopes(heights, widths))
         return self._inverse_and_log_det(x)[0]
 
     def _quantiles(self, values, shares):
@@ -149,9 +149,15 @@ class MarginalGaussianization(FlowBijector):
         return tf.transpose(quantiles + self._smoothing * (even - quantiles))
 
 
-def _log_slopes(mean_slopes):
-    """Slopes at the knots between those of the bins: their harmonic mean, which keeps monotone."""
-    log = tf.math.log(mean_slopes)
+def _log_slopes(heights, widths):
+    """Slopes at the knots: the harmonic means of the bins' on both sides.
+
+    At the outer knots that of the whole spline, if it is less than the last bin's: at an edge of
+    the data bins are narrow, and their slope would put values beyond it far outside.
+    """
+    log = tf.math.log(heights / widths)
     left, right = log[:, :-1], log[:, 1:]
     inner = left + right + np.log(2.0) - tf.reduce_logsumexp([left, right], axis=0)
-    return tf.concat([log[:, :1], inner, log[:, -1:]], -1)
+    of_all = tf.math.log(tf.reduce_sum(heights, -1) / tf.reduce_sum(widths, -1))[:, tf.newaxis]
+    first, last = (tf.minimum(edge, of_all) for edge in (log[:, :1], log[:, -1:]))
+    return tf.concat([first, inner, last], -1)

@@ -107,7 +107,6 @@ LABELLED = {
     "class folders": lambda root: root / "classes",
     "split folder": lambda root: str(root / "tfds_folder"),
     "records": lambda root: root / "records",
-    "pattern of records": lambda root: str(root / "rec*" / "*.tfrecord"),
     "tfds ImageFolder": tfds_folder,
     "tfds builder": tfds_builder,
     "tfds name": lambda root: "tfds:forty",

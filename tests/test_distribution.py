@@ -32,6 +32,7 @@ import keras
 import tfp_glow as tg
 from tests.helpers import normal
 from tfp_glow.core import modes
+from tfp_glow.fitting import first_of_stream
 
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 x = normal((17, 2), "float32")  # The last batch holds one example, and none for a replica.
@@ -75,6 +76,10 @@ after = [strategy.experimental_local_results(variable) for variable in block.var
 for first, second in after:
     np.testing.assert_array_equal(first, second)
 assert sum(np.any(old != new) for old, (new, _) in zip(before, after, strict=True)) == 3
+# Flows start from the rows of all replicas of a worker.
+rows = tf.data.Dataset.from_tensor_slices(x).batch(4)
+first, _ = first_of_stream(strategy.distribute_datasets_from_function(lambda context: rows))
+np.testing.assert_array_equal(first, x[:8])
 print("as on one device")
 """
 

@@ -91,8 +91,8 @@ def load_images(
         - a builder of tensorflow-datasets, or "tfds:NAME";
         - "digits", scikit-learn's 8 x 8 digits with values from 0 to 16.
       batch_size: Images a batch; the last batch may have fewer.
-      labels: Whether to give labels too. Those of a `tf.data.Dataset` are read once to count
-        the classes.
+      labels: Whether to give labels too. Those of records and of a `tf.data.Dataset` are read once
+        to count the classes.
       num_bits: Bits to keep of the 8 of a pixel: x becomes floor(x / 2**(8 - num_bits)). No
         effect on the digits.
       flip: Whether to flip half of the training images, drawn at random, left to right.

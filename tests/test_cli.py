@@ -19,6 +19,7 @@ import pytest
 import tensorflow as tf
 
 import tfp_glow as tg
+import tfp_glow_command
 from tests.command_line import Killed, check_equal_runs, check_error, dying, history, invoke
 from tfp_glow.app import callbacks, density_task, generation, pictures
 from tfp_glow.app import run as run_module
@@ -600,6 +601,20 @@ def test_version():
     command = [sys.executable, "-c", code, "--version"]
     at_once = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (at_once.stdout, at_once.stderr) == (f"tfp-glow {tg.__version__}\n", "")
+
+
+def test_nothing_that_an_error_held_outlives_the_command():
+    class Held:
+        pass
+
+    def run():
+        held = Held()
+        references.append(weakref.ref(held))
+        raise SystemExit(3) from UserError()
+
+    references = []
+    assert tfp_glow_command._status(run) == 3
+    assert references[0]() is None
 
 
 def test_ctrl_c_is_not_lost_in_a_destructor():

@@ -20,7 +20,7 @@ from tfp_glow.app.errors import UserError
 from tfp_glow.app.run import Run
 from tfp_glow.app.settings import Settings
 from tfp_glow.app.strategies import new_strategy
-from tfp_glow.replicas import is_first_worker
+from tfp_glow.replicas import is_first_worker, spans_workers
 
 MIRRORED = """
 import numpy as np
@@ -92,7 +92,7 @@ import keras
 import tfp_glow as tg
 from tests.helpers import normal
 from tfp_glow.app import strategies
-from tfp_glow.app.cli import main
+from tfp_glow_command import main
 
 make, made = strategies.STRATEGIES["multiworker"], []
 strategies.STRATEGIES["multiworker"] = lambda report: made.append(make(report)) or made[0]
@@ -281,16 +281,20 @@ def test_a_classifier_is_not_for_several_workers():
         Settings(task="classify", strategy="multiworker")
 
 
-def test_the_chief_comes_before_the_first_worker():
+def test_one_worker_is_the_first_and_a_chief_comes_before_workers():
     class Strategy(tf.distribute.MultiWorkerMirroredStrategy):
-        def __init__(self, kind):
-            self.kind = kind
+        def __init__(self, kind, cluster):
+            self.kind, self.cluster = kind, tf.train.ClusterSpec(cluster)
 
         @property
         def cluster_resolver(self):
-            cluster = tf.train.ClusterSpec({"chief": ["a:1"], "worker": ["b:1"]})
             resolver = tf.distribute.cluster_resolver.SimpleClusterResolver
-            return resolver(cluster, task_type=self.kind, task_id=0)
+            return resolver(self.cluster, task_type=self.kind, task_id=0)
 
-    assert is_first_worker(Strategy("chief"))
-    assert not is_first_worker(Strategy("worker"))
+    both = {"chief": ["a:1"], "worker": ["b:1"]}
+    for kind in both:
+        assert spans_workers(Strategy(kind, both))
+        assert is_first_worker(Strategy(kind, both)) == (kind == "chief")
+    alone = Strategy("worker", {"worker": ["b:1"]})
+    assert is_first_worker(alone)
+    assert not spans_workers(alone)

@@ -38,7 +38,8 @@ def spans_workers(strategy: tf.distribute.Strategy) -> bool:
     """Whether a strategy is one of several processes, each on a machine of its own or not."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return False
-    return bool(strategy.cluster_resolver.cluster_spec().as_dict())
+    cluster = strategy.cluster_resolver.cluster_spec()
+    return sum(cluster.num_tasks(job) for job in cluster.jobs if job in ("chief", "worker")) > 1
 
 
 def is_first_worker(strategy: tf.distribute.Strategy) -> bool:

@@ -257,7 +257,8 @@ def test_a_killed_writer_holds_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_leftovers_of_a_killed_run_are_removed(copy):
+def test_leftovers_of_a_killed_run_are_removed(copy, monkeypatch):
+    monkeypatch.setattr(density_task, "draw_pictures", lambda *args, **kwargs: None)
     names = {path.name for path in copy.iterdir()}
     for name in ("model.keras", "saved_model", "samples.png"):
         (copy / f".partial-{name}-0a1b2c3d").mkdir()
@@ -276,7 +277,7 @@ def test_an_interrupted_run_is_saved(interrupted):
     assert files == {p.name for p in folder.iterdir()}
 
 
-def test_an_interrupted_run_goes_on_and_for_longer(interrupted, tmp_path):
+def test_an_interrupted_run_goes_on_and_for_longer(interrupted, tmp_path, only_trains):
     folder = shutil.copytree(interrupted[0], tmp_path / "copy")
     result = invoke("train", "--output", folder, "--resume", "--epochs", 3)
     assert result.exit_code == 0, result.output
@@ -287,11 +288,15 @@ def test_an_interrupted_run_goes_on_and_for_longer(interrupted, tmp_path):
 
 
 @pytest.fixture
-def dies(monkeypatch):
-    """Lets runs die in the given training step."""
-    # What follows training takes long.
+def only_trains(monkeypatch):
+    """Runs without pictures and the SavedModel, which take longer than training."""
     monkeypatch.setattr(density_task, "draw_pictures", lambda *args, **kwargs: None)
     monkeypatch.setattr(density_task, "export_saved_model", lambda _, path: path.mkdir())
+
+
+@pytest.fixture
+def dies(monkeypatch, only_trains):
+    """Lets runs die in the given training step."""
     return dying(monkeypatch)
 
 
@@ -630,7 +635,7 @@ def test_ctrl_c_is_not_lost_in_a_destructor():
     assert signal.getsignal(signal.SIGINT) is usual
 
 
-def test_training_stops_when_validation_does_not_get_better(data, tmp_path):
+def test_training_stops_when_validation_does_not_get_better(data, tmp_path, only_trains):
     command = ("train", "--data", data, *VECTORS, "--learning-rate", 0, "--patience", 2)
     result = invoke(*command, "--epochs", 9, "--output", tmp_path / "run")
     assert "Pictures and the SavedModel of epoch 1, the best, follow." in result.stdout
@@ -689,7 +694,7 @@ def test_every_flow_can_be_chosen(flow):
             Settings(flow=flow, conditional=True, **options)
 
 
-def test_a_vector_flow_trains_on_images_on_all_devices(data, tmp_path):
+def test_a_vector_flow_trains_on_images_on_all_devices(data, tmp_path, only_trains):
     folder = tmp_path / "maf"
     options = ("--epochs", 1, "--strategy", "mirrored", "--output", folder)
     result = invoke("train", "--data", data, *VECTORS, *options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import keras
 import numpy as np
@@ -101,8 +102,16 @@ def test_compiled(hostile):
     assert np.isfinite(x[[0, 2]]).all()
 
 
+@pytest.fixture
+def without_gradients(monkeypatch):
+    """Exports without the gradients of what they hold, which take most of the time."""
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    save = functools.partial(tf.saved_model.save, options=options)
+    monkeypatch.setattr(tf.saved_model, "save", save)
+
+
 @pytest.mark.slow
-def test_exported(hostile, tmp_path):
+def test_exported(hostile, tmp_path, without_gradients):
     tg.export_saved_model(hostile.flow, tmp_path / "exported")
     signature = tf.saved_model.load(str(tmp_path / "exported")).signatures["log_prob"]
 
@@ -266,12 +275,12 @@ def test_data_of_any_kind_initialize_and_train():
     for arguments in ((x, condition), (generator(),)):
         flow = flows.realnvp(3, steps=1, hidden_units=(4,), condition_size=2, seed=0)
         model = tg.FlowModel(flow)
-        model.compile("adam")
+        model.compile("adam", run_eagerly=True)
         model.fit(*arguments, verbose=0)
         assert flow.initialized
     assert model.predict((x, condition), verbose=0).shape == (8,)
     fresh = tg.FlowModel(flows.realnvp(3, steps=1, hidden_units=(4,), condition_size=2, seed=0))
-    fresh.compile("adam")
+    fresh.compile("adam", run_eagerly=True)
     fresh.train_on_batch(x, condition)
     assert fresh.distribution.initialized
 

@@ -112,13 +112,24 @@ def without_gradients(monkeypatch):
 
 @pytest.mark.slow
 def test_exported(hostile, tmp_path, without_gradients):
-    tg.export_saved_model(hostile.flow, tmp_path / "exported")
-    signature = tf.saved_model.load(str(tmp_path / "exported")).signatures["log_prob"]
+    flow = hostile.flow
+    tg.export_saved_model(flow, tmp_path / "exported")
+    loaded = tf.saved_model.load(str(tmp_path / "exported"))
+
+    def answer(signature, classes, **inputs):
+        (output,) = loaded.signatures[signature](condition=classes, **inputs).values()
+        return output
 
     def log_prob(x, classes):
-        return signature(x=x, condition=classes)["log_prob"]
+        return answer("log_prob", classes, x=x)
 
     hostile.check(log_prob)
+    x, known = tf.constant(hostile.x[GOOD]), tf.constant(CLASSES[GOOD])
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+    close(log_prob(x, known), hostile.log_prob(x, known))
+    z = answer("encode", known, x=x)
+    close(z, flow.encode(x, known))
+    close(answer("decode", known, z=z), flow.decode(z, known))
     assert log_prob(tf.constant(hostile.x[:0]), tf.constant(CLASSES[:0])).shape == (0,)
     for wrong in (hostile.x[0], hostile.x[..., np.newaxis], hostile.x[..., :0]):
         with pytest.raises(tf.errors.InvalidArgumentError, match=r"x must have shape \[batch, "):

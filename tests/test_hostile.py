@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_glow as tg
-from tests.helpers import normal, randomize
+from tests.helpers import WITHOUT_GRADIENTS, normal, randomize
 from tests.test_recipes import CONDITIONAL, QUICK, build, data, mostly_slow
 from tfp_glow import bijectors as tgb
 from tfp_glow import flows
@@ -104,9 +104,7 @@ def test_compiled(hostile):
 
 @pytest.fixture
 def without_gradients(monkeypatch):
-    """Exports without the gradients of what they hold, which take most of the time."""
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    save = functools.partial(tf.saved_model.save, options=options)
+    save = functools.partial(tf.saved_model.save, options=WITHOUT_GRADIENTS)
     monkeypatch.setattr(tf.saved_model, "save", save)
 
 

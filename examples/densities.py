@@ -38,9 +38,11 @@ def main() -> None:
     """Draws one row a target: its samples, then the density of each model."""
     options = _options()
     rows, likelihoods = [], []
-    for target, draw in TARGETS.items():
+    for target in options.targets:
         generator = np.random.default_rng(0)
-        train, test = (draw(count, generator).astype("float32") for count in (20000, 5000))
+        train, test = (
+            TARGETS[target](count, generator).astype("float32") for count in (20000, 5000)
+        )
         row = [np.histogram2d(*train.T, CELLS, [[-LIMIT, LIMIT]] * 2)[0].T]
         likelihoods.append([""])
         for name in options.models:
@@ -53,7 +55,7 @@ def main() -> None:
     figure = density_grid(
         rows,
         column_labels=["data", *options.models],
-        row_labels=list(TARGETS),
+        row_labels=options.targets,
         captions=likelihoods,
     )
     save_figure(figure, options.output)
@@ -80,6 +82,7 @@ def density(model: FlowModel) -> np.ndarray:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--output", default="densities.png")
     return parser.parse_args()

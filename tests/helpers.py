@@ -20,6 +20,10 @@ def randomize(module: tf.Module, seed: int = 0, scale: float = 0.2) -> None:
         module.converge()  # The norms of Lipschitz networks have changed.
 
 
+# Exports without the gradients of what they hold, which take most of the time.
+WITHOUT_GRADIENTS = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+
+
 def normal(shape, dtype: str = "float64", seed: int = 0) -> tf.Tensor:
     """Standard normal data."""
     return tf.constant(np.random.default_rng(seed).standard_normal(shape), dtype)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import types
+import unittest.mock
 import weakref
 
 import keras
@@ -23,12 +24,13 @@ import tfp_glow_command
 from tests.command_line import Killed, check_equal_runs, check_error, dying, history, invoke
 from tfp_glow.app import callbacks, density_task, generation, pictures
 from tfp_glow.app import run as run_module
+from tfp_glow.app import trained as trained_module
 from tfp_glow.app.architectures import FLOWS
 from tfp_glow.app.errors import UserError
 from tfp_glow.app.history import keep_epochs
 from tfp_glow.app.lock import LOCK, sole_writer
 from tfp_glow.app.settings import Settings
-from tfp_glow.app.trained import load_model
+from tfp_glow.app.trained import load_trained
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
 
@@ -157,7 +159,7 @@ def test_the_exported_model_is_the_saved_one(trained):
 
 
 def test_reconstruction_decodes_and_gives_the_images_back(interrupted, data, monkeypatch):
-    distribution = load_model(interrupted[0])[0].distribution
+    distribution = load_trained(interrupted[0]).model.distribution
     images = np.load(data)["x_test"] // 8
     decoded = generation.reconstruct(distribution, images)
     assert np.count_nonzero(decoded != images) <= 2  # Noise at the very edge of a bin.
@@ -212,13 +214,13 @@ def test_a_damaged_model_is_named(copy, command, damage, tmp_path):
 
 def test_no_changed_bit_of_a_model_goes_unnoticed(copy):
     content = (copy / "best.keras").read_bytes()
-    expected = load_model(copy)[0].get_weights()
+    expected = load_trained(copy).model.get_weights()
     for position in np.random.default_rng(0).integers(0, 8 * len(content), 40):
         changed = bytearray(content)
         changed[position // 8] ^= 1 << (position % 8)
         (copy / "best.keras").write_bytes(changed)
         with contextlib.suppress(UserError):
-            for value, weight in zip(load_model(copy)[0].get_weights(), expected, strict=True):
+            for value, weight in zip(load_trained(copy).model.get_weights(), expected, strict=True):
                 np.testing.assert_array_equal(value, weight)
 
 
@@ -256,7 +258,8 @@ def test_a_killed_writer_holds_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_leftovers_of_a_killed_run_are_removed(copy):
+def test_leftovers_of_a_killed_run_are_removed(copy, monkeypatch):
+    monkeypatch.setattr(density_task, "draw_pictures", lambda *args, **kwargs: None)
     names = {path.name for path in copy.iterdir()}
     for name in ("model.keras", "saved_model", "samples.png"):
         (copy / f".partial-{name}-0a1b2c3d").mkdir()
@@ -275,7 +278,7 @@ def test_an_interrupted_run_is_saved(interrupted):
     assert files == {p.name for p in folder.iterdir()}
 
 
-def test_an_interrupted_run_goes_on_and_for_longer(interrupted, tmp_path):
+def test_an_interrupted_run_goes_on_and_for_longer(interrupted, tmp_path, only_trains):
     folder = shutil.copytree(interrupted[0], tmp_path / "copy")
     result = invoke("train", "--output", folder, "--resume", "--epochs", 3)
     assert result.exit_code == 0, result.output
@@ -286,11 +289,15 @@ def test_an_interrupted_run_goes_on_and_for_longer(interrupted, tmp_path):
 
 
 @pytest.fixture
-def dies(monkeypatch):
-    """Lets runs die in the given training step."""
-    # What follows training takes long.
+def only_trains(monkeypatch):
+    """Runs without pictures and the SavedModel, which take longer than training."""
     monkeypatch.setattr(density_task, "draw_pictures", lambda *args, **kwargs: None)
     monkeypatch.setattr(density_task, "export_saved_model", lambda _, path: path.mkdir())
+
+
+@pytest.fixture
+def dies(monkeypatch, only_trains):
+    """Lets runs die in the given training step."""
     return dying(monkeypatch)
 
 
@@ -403,7 +410,9 @@ def test_a_bug_shows_its_traceback(data, tmp_path, monkeypatch, error):
 
 
 def test_a_bug_in_a_picture_shows_its_traceback(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr("tfp_glow.app.cli.sample_images", lambda *args, **kwargs: [None, None])
+    monkeypatch.setattr(
+        "tfp_glow.app.density_task.sample_images", lambda *args, **kwargs: [None, None]
+    )
     result = invoke("sample", trained[0], "--output", tmp_path / "images.npz")
     assert type(result.exception) is ValueError
 
@@ -437,15 +446,26 @@ def test_bad_usage(arguments):
     assert "Usage" in result.stderr
 
 
-def test_evaluate_repeats_what_training_found(trained, data, tmp_path):
+def counted(monkeypatch, module, name):
+    """Lets a function of a module be counted: a mock that calls it."""
+    mock = unittest.mock.Mock(wraps=getattr(module, name))
+    monkeypatch.setattr(module, name, mock)
+    return mock
+
+
+def test_evaluate_repeats_what_training_found(trained, data, tmp_path, monkeypatch):
     folder, training = trained
     result = invoke("evaluate", folder)
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() in training.stdout
     output = ("--output", tmp_path / "bits.png", "--against", data)
+    reads = counted(monkeypatch, trained_module, "read_model")
+    measures = counted(monkeypatch, density_task, "bits_per_dim_of")
     of_file = invoke("evaluate", folder / "best.keras", "--data", data, *output)
     assert of_file.stdout == f"{result.stdout}Wrote {tmp_path / 'bits.png'}.\n"
     assert matplotlib.image.imread(tmp_path / "bits.png")[..., :3].std() > 0.05
+    assert (reads.call_count, measures.call_count) == (1, 2)  # The test images and the others.
+    check_error(invoke("evaluate", folder, "--against", data), "against needs the output")
 
 
 def test_more_samples_of_the_noise_give_another_bound(trained):
@@ -527,7 +547,8 @@ def test_interpolate(trained, tmp_path):
 
 
 def test_interpolation_goes_from_one_image_to_the_other(trained):
-    model, settings = load_model(trained[0])
+    found = load_trained(trained[0])
+    model, settings = found.model, found.settings
     loaded = tg.data.load_images(settings.data, **settings.data_options())
     start, end, labels = pictures.image_pairs(loaded.test, 3, seed=1)
     paths = generation.interpolate_images(model.distribution, start, end, steps=5, condition=labels)
@@ -633,7 +654,7 @@ def test_ctrl_c_is_not_lost_in_a_destructor():
     assert signal.getsignal(signal.SIGINT) is usual
 
 
-def test_training_stops_when_validation_does_not_get_better(data, tmp_path):
+def test_training_stops_when_validation_does_not_get_better(data, tmp_path, only_trains):
     command = ("train", "--data", data, *VECTORS, "--learning-rate", 0, "--patience", 2)
     result = invoke(*command, "--epochs", 9, "--output", tmp_path / "run")
     assert "Pictures and the SavedModel of epoch 1, the best, follow." in result.stdout
@@ -692,7 +713,7 @@ def test_every_flow_can_be_chosen(flow):
             Settings(flow=flow, conditional=True, **options)
 
 
-def test_a_vector_flow_trains_on_images_on_all_devices(data, tmp_path):
+def test_a_vector_flow_trains_on_images_on_all_devices(data, tmp_path, only_trains):
     folder = tmp_path / "maf"
     options = ("--epochs", 1, "--strategy", "mirrored", "--output", folder)
     result = invoke("train", "--data", data, *VECTORS, *options)

@@ -16,7 +16,7 @@ from tfp_glow.app.architectures import CLASSIFIERS
 from tfp_glow.app.classify_task import Classify
 from tfp_glow.app.errors import UserError
 from tfp_glow.app.settings import Settings
-from tfp_glow.app.trained import load_model
+from tfp_glow.app.trained import load_trained
 
 pytestmark = pytest.mark.usefixtures("untraced")
 
@@ -89,7 +89,7 @@ def test_evaluate_repeats_what_training_found(trained, data):
     result = invoke("evaluate", folder)
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() in training.stdout
-    model, arrays = load_model(folder)[0], np.load(data)
+    model, arrays = load_trained(folder).model, np.load(data)
     right = np.mean(model(arrays["x_test"]).numpy().argmax(-1) == arrays["y_test"])
     assert result.stdout == f"Test images: {right:.2%} right\n"
     of_file = invoke("evaluate", shutil.copy(folder / "best.keras", folder.parent), "--data", data)
@@ -111,7 +111,7 @@ def test_what_needs_a_flow_refuses_a_classifier(trained, command, tmp_path):
 
 
 def test_the_exported_model_is_the_saved_one(trained, data):
-    model, images = load_model(trained[0])[0], np.load(data)["x_test"].astype("int32")
+    model, images = load_trained(trained[0]).model, np.load(data)["x_test"].astype("int32")
     signatures = tf.saved_model.load(str(trained[0] / "saved_model")).signatures
     assert set(signatures) == {"classify", "serving_default"}
     found = signatures["classify"](x=tf.constant(images))
@@ -240,7 +240,7 @@ def test_an_irevnet_shows_that_it_keeps_the_images(data, tmp_path):
     assert result.exit_code == 0, result.output
     assert (folder / "reconstructions.png").exists()
     images = np.load(data)["x_test"].astype("int32")
-    model = load_model(folder)[0]
+    model = load_trained(folder).model
     np.testing.assert_array_equal(classification.reconstruct(model, images), images)
     signatures = tf.saved_model.load(str(folder / "saved_model")).signatures
     assert set(signatures) == {"classify", "features", "invert", "serving_default"}
@@ -290,4 +290,4 @@ def test_a_run_is_read_as_its_own_task(trained, tmp_path):
     (copy / "config.json").write_text(json.dumps(config))
     check_error(invoke("train", "--output", copy, "--resume"), "run must hold a flow")
     with pytest.raises(UserError, match="which holds a classifier"):
-        load_model(copy, "density")
+        load_trained(copy, "density")

@@ -110,7 +110,9 @@ def test_errors(trained, data, tmp_path):
     given = ("--given", "width=1")
     check_error(invoke("sample", folder), "given must have a value for each of ['width']")
     check_error(invoke("sample", folder, "--given", "width=x"), "NAME=NUMBER", "'width=x'")
-    check_error(invoke("sample", folder, "--class", 1, *given), "class and guidance mean nothing")
+    nothing = "means nothing to the task 'table'"
+    check_error(invoke("sample", folder, "--class", 1, *given), f"class_id {nothing}")
+    check_error(invoke("evaluate", folder, "--importance-samples", 2), nothing)
     check_error(invoke("interpolate", folder), "must hold a flow", "holds a flow on a table")
     other = tmp_path / "other.csv"
     other.write_text("grams,height\n" + "1,2\n3,4\n" * 20)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tests.command_line import Killed, check_equal_runs, check_error, dying, history, invoke
 from tfp_glow.app.autoencoders import POSTERIORS
 from tfp_glow.app.settings import Settings
-from tfp_glow.app.trained import load_model
+from tfp_glow.app.trained import load_trained
 from tfp_glow.app.vae_task import Autoencode
 
 BATCHES = 3
@@ -62,11 +62,13 @@ def test_evaluate_repeats_what_training_found(trained):
     assert found in trained[1].stdout
     assert re.fullmatch(r"-log p\(x\) of the first 20 by 1000 .*: [\d.]+ nats", importance)
     check_error(invoke("evaluate", trained[0], "--data", "digits"), "of shape (4, 4, 1), pixels")
+    output = invoke("evaluate", trained[0], "--output", "a.png")
+    check_error(output, "output means nothing to the task 'vae'. Received: 'a.png'")
     check_error(invoke("sample", trained[0]), "run must hold a flow", "holds an autoencoder")
 
 
 def test_the_exported_model_is_the_saved_one(trained, data):
-    model = load_model(trained[0], "vae")[0]
+    model = load_trained(trained[0], "vae").model
     images = (np.load(data)["x_test"] > 127).astype("int32")
     signatures = tf.saved_model.load(str(trained[0] / "saved_model")).signatures
     z = signatures["encode"](x=tf.constant(images))["z"]

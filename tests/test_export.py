@@ -3,13 +3,17 @@
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_glow as tg
-from tests.helpers import randomize
+from tests.helpers import normal, randomize
+from tests.test_recipes import CONDITIONAL
+from tfp_glow import flows
+from tfp_glow.columns import Column
 
 SCRIPT = """
 import sys
@@ -62,6 +66,48 @@ def test_tensorflow_alone_answers_all_signatures(flow, tmp_path):
     np.testing.assert_allclose(got["cold"], mode, atol=1e-4)
     assert not np.allclose(got["other"], got["x"])
     assert list(path.parent.iterdir()) == [path]
+
+
+SMALL = {"hidden_units": (8,), "seed": 0}
+COLUMNS = [Column("a", 1.0, 2.0, False), Column("b", -1.0, 0.5, False)]
+AROUND = {
+    "linear": lambda: flows.linear(2, seed=0),
+    "autoregressive_prior": lambda: flows.autoregressive_prior(
+        flows.realnvp(2, steps=1, **SMALL), **SMALL
+    ),
+    "gaussian_base": lambda: flows.gaussian_base(
+        flows.planar(2, steps=1, condition_size=3, **SMALL), seed=1
+    ),
+    "dequantization_noise": lambda: flows.dequantization_noise(2, couplings=2, **SMALL),
+    "tabular": lambda: flows.tabular(flows.maf(2, steps=1, **SMALL), COLUMNS),
+    "conditioned": lambda: flows.conditioned(
+        flows.maf(2, steps=1, condition_size=3, **SMALL), keras.layers.Dense(3), condition_shape=5
+    ),
+    "stack": lambda: tfp.distributions.MixtureSameFamily(
+        tfp.distributions.Categorical(logits=tf.Variable([0.0, 1.0])),
+        flows.stack([flows.linear(2, seed=seed) for seed in range(2)]),
+    ),
+}
+
+
+def test_every_recipe_is_exported_here_or_among_the_hostile():
+    hostile = {name.removesuffix("-images") for name in CONDITIONAL}
+    assert set(AROUND) | hostile == set(flows.RECIPES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", AROUND)
+def test_recipes_around_flows_answer_as_they_do_live(name, tmp_path):
+    distribution = AROUND[name]()
+    randomize(distribution, scale=0.1)
+    x = tf.random.stateless_uniform([4, 2], [0, 1])
+    shape = getattr(distribution, "condition_shape", None)
+    kwargs = {} if shape is None else {"condition": normal((4, *shape), "float32")}
+    tg.export_saved_model(distribution, tmp_path / "exported")
+    answer = tf.saved_model.load(str(tmp_path / "exported")).signatures["log_prob"]
+    with tg.evaluation():
+        expected = distribution.log_prob(x, **kwargs)
+    np.testing.assert_allclose(answer(x=x, **kwargs)["log_prob"], expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow

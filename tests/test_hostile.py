@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_glow as tg
-from tests.helpers import normal, randomize
+from tests.helpers import WITHOUT_GRADIENTS, normal, randomize
 from tests.test_recipes import CONDITIONAL, QUICK, build, data, mostly_slow
 from tfp_glow import bijectors as tgb
 from tfp_glow import flows
@@ -101,15 +102,32 @@ def test_compiled(hostile):
     assert np.isfinite(x[[0, 2]]).all()
 
 
+@pytest.fixture
+def without_gradients(monkeypatch):
+    save = functools.partial(tf.saved_model.save, options=WITHOUT_GRADIENTS)
+    monkeypatch.setattr(tf.saved_model, "save", save)
+
+
 @pytest.mark.slow
-def test_exported(hostile, tmp_path):
-    tg.export_saved_model(hostile.flow, tmp_path / "exported")
-    signature = tf.saved_model.load(str(tmp_path / "exported")).signatures["log_prob"]
+def test_exported(hostile, tmp_path, without_gradients):
+    flow = hostile.flow
+    tg.export_saved_model(flow, tmp_path / "exported")
+    loaded = tf.saved_model.load(str(tmp_path / "exported"))
+
+    def answer(signature, classes, **inputs):
+        (output,) = loaded.signatures[signature](condition=classes, **inputs).values()
+        return output
 
     def log_prob(x, classes):
-        return signature(x=x, condition=classes)["log_prob"]
+        return answer("log_prob", classes, x=x)
 
     hostile.check(log_prob)
+    x, known = tf.constant(hostile.x[GOOD]), tf.constant(CLASSES[GOOD])
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+    close(log_prob(x, known), hostile.log_prob(x, known))
+    z = answer("encode", known, x=x)
+    close(z, flow.encode(x, known))
+    close(answer("decode", known, z=z), flow.decode(z, known))
     assert log_prob(tf.constant(hostile.x[:0]), tf.constant(CLASSES[:0])).shape == (0,)
     for wrong in (hostile.x[0], hostile.x[..., np.newaxis], hostile.x[..., :0]):
         with pytest.raises(tf.errors.InvalidArgumentError, match=r"x must have shape \[batch, "):
@@ -266,12 +284,12 @@ def test_data_of_any_kind_initialize_and_train():
     for arguments in ((x, condition), (generator(),)):
         flow = flows.realnvp(3, steps=1, hidden_units=(4,), condition_size=2, seed=0)
         model = tg.FlowModel(flow)
-        model.compile("adam")
+        model.compile("adam", run_eagerly=True)
         model.fit(*arguments, verbose=0)
         assert flow.initialized
     assert model.predict((x, condition), verbose=0).shape == (8,)
     fresh = tg.FlowModel(flows.realnvp(3, steps=1, hidden_units=(4,), condition_size=2, seed=0))
-    fresh.compile("adam")
+    fresh.compile("adam", run_eagerly=True)
     fresh.train_on_batch(x, condition)
     assert fresh.distribution.initialized
 

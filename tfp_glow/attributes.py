@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.shapes import of_any_batch
 from tfp_glow.flow import Flow
 
 __all__ = ["attribute_direction", "manipulate", "recondition"]
@@ -146,7 +147,7 @@ def _mean_latent(
     """The mean of a group's latents; `total` sums those of a batch."""
     values = (x, condition)
     # One trace for batches of any size, and for both groups.
-    total = total.get_concrete_function(*map(_of_any_batch, values))
+    total = total.get_concrete_function(*map(of_any_batch, values))
     starts = range(0, len(x), batch_size)
     batches = [slice(start, start + batch_size) for start in starts]
     sums = [total(*(v[batch] for v in values if v is not None)) for batch in batches]
@@ -154,10 +155,6 @@ def _mean_latent(
     if not np.isfinite(mean).all():
         raise ValueError(f"{argument} must have finite latents. Received: NaN or infinite ones.")
     return mean
-
-
-def _of_any_batch(value) -> tf.TensorSpec | None:
-    return None if value is None else tf.TensorSpec([None, *value.shape[1:]], value.dtype)
 
 
 def _checked_group(flow: Flow, x, condition, argument: str) -> tuple[tf.Tensor, tf.Tensor | None]:

@@ -38,6 +38,7 @@ class Classify(ImageTask):
     What standardizes them is part of the model, which takes integers.
     """
 
+    name = "classify"
     product = "a classifier"
     curves = {"loss": "Cross-entropy, nats", "accuracy": "Accuracy"}  # noqa: RUF012
     pictures = (CONFUSION, RECONSTRUCTIONS)

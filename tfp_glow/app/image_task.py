@@ -58,11 +58,7 @@ class ImageTask(Task):
         if expected != received:
             raise UserError(f"data must have {expected}. Received: {source!r} with {received}.")
 
-    def settings_for(self, model: keras.Model, task: str) -> Settings:
-        kind = self.image_kind(model)
-        bits = kind.num_bins.bit_length() - 1
-        return Settings(
-            task=task,
-            num_bits=bits if kind.num_bins == 2**bits else 8,
-            conditional=task == "density" and kind.num_classes is not None,
-        )
+    def settings_for(self, model: keras.Model) -> Settings:
+        num_bins = self.image_kind(model).num_bins
+        bits = num_bins.bit_length() - 1
+        return Settings(task=self.name, num_bits=bits if num_bins == 2**bits else 8)

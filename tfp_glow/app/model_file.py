@@ -10,37 +10,29 @@ import keras
 from tfp_glow.app.errors import UserError, blames_input
 from tfp_glow.app.tasks import TASKS, task_of
 
-__all__ = ["check_task", "read_keras", "read_model"]
+__all__ = ["read_keras", "read_model"]
 
 PARTS = {"config.json", "metadata.json", "model.weights.h5"}
 
 
-def read_model(path: str | os.PathLike, task: str | None = None) -> keras.Model:
+def read_model(path: str | os.PathLike, *tasks: str) -> keras.Model:
     """The model in a file, compiled as it was when it was saved.
 
     Args:
       path: A `.keras` file.
-      task: Name of the task that it must be of; any when omitted.
+      *tasks: Names of the tasks of which it must be of one; of any when omitted.
 
     Raises:
       UserError: If the file holds none.
     """
-    return check_task(read_keras(path), task, path)
-
-
-def check_task(model: keras.Model, task: str | None, path: str | os.PathLike) -> keras.Model:
-    """The model, if it is of that task, or of any if that is None.
-
-    Raises:
-      UserError: If it is not.
-    """
+    model = read_keras(path)
     found = task_of(model)
     if found is None:
         raise UserError(f"run must hold a model of images or of a table. Received: {str(path)!r}.")
-    if task not in (None, found):
+    if tasks and found.name not in tasks:
+        wanted = " or ".join(TASKS[task].product for task in tasks)
         raise UserError(
-            f"run must hold {TASKS[task].product}. Received: {str(path)!r}, "
-            f"which holds {TASKS[found].product}."
+            f"run must hold {wanted}. Received: {str(path)!r}, which holds {found.product}."
         )
     return model
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -13,8 +14,15 @@ from tfp_glow.app.errors import UserError, blames_input
 from tfp_glow.app.plots import save_figure
 from tfp_glow.app.settings import Settings
 from tfp_glow.app.table_plots import calibration_plot, pair_plot
-from tfp_glow.app.table_rows import columns_of, log_probs, sample_rows
-from tfp_glow.app.task import Task
+from tfp_glow.app.table_rows import (
+    columns_of,
+    given_targets,
+    in_units,
+    log_probs,
+    sample_rows,
+    write_csv,
+)
+from tfp_glow.app.task import Sampler, Task
 from tfp_glow.data import TableData, load_table
 from tfp_glow.export import export_saved_model
 from tfp_glow.flow import Flow
@@ -27,13 +35,15 @@ PAIRS, CALIBRATION = "pairs.png", "calibration.png"
 DRAWN_ROWS = 2000
 
 
-class TableDensity(Task):
+class TableDensity(Task, Sampler):
     """A `FlowModel` of a flow over rows in their own units, measured in nats."""
 
+    name = "table"
     product = "a flow on a table"
     subject = "rows"
     curves = {"loss": "Minus log p, nats"}  # noqa: RUF012
     pictures = (PAIRS, CALIBRATION)
+    samples_file = "samples.csv"
 
     def load(self, settings: Settings) -> TableData:
         with blames_input():
@@ -57,9 +67,9 @@ class TableDensity(Task):
                 f"Received: {source!r} with {received[0]} and {received[1]}."
             )
 
-    def settings_for(self, model: FlowModel, task: str) -> Settings:
+    def settings_for(self, model: FlowModel) -> Settings:
         columns, targets = _names(columns_of(model.distribution))
-        return Settings(task=task, columns=columns, target=targets or None)
+        return Settings(task=self.name, columns=columns, target=targets or None)
 
     def owns(self, model: keras.Model) -> bool:
         flow = getattr(model, "distribution", None)
@@ -76,10 +86,38 @@ class TableDensity(Task):
         return {}
 
     def measure(self, model: FlowModel, batches: tf.data.Dataset, *, seed: int = 0) -> float:
-        return -float(np.mean(log_probs(model.distribution, batches), dtype=np.float64))
+        return _nats(log_probs(model.distribution, batches))
 
     def describe(self, measured: float) -> str:
         return f"{measured:.4f} nats, minus log p in the columns' units"
+
+    def evaluate(
+        self, model: FlowModel, data: TableData, *, seed: int, output: pathlib.Path | None = None
+    ) -> Iterator[str]:
+        """Writes log p of each row to the output, a .csv file, if there is one."""
+        densities = log_probs(model.distribution, data.test)
+        yield self.found(_nats(densities))
+        if output is not None:
+            write_csv(output, {"row": data.test_rows + 1, "log_prob": densities})
+            yield f"Wrote {output}."
+
+    def sample(
+        self,
+        model: FlowModel,
+        num: int,
+        output: pathlib.Path,
+        *,
+        temperature: float,
+        seed: int,
+        given: Sequence[str] = (),
+    ) -> None:
+        """Writes rows to a .csv file, of the targets that are given as NAME=NUMBER."""
+        columns, targets = columns_of(model.distribution)
+        values = given_targets(targets, given)
+        options = {"temperature": temperature, "targets": values, "seed": seed}
+        rows = sample_rows(model.distribution, num, **options)
+        conditions = {} if values is None else in_units(targets, np.tile(values, (num, 1)))
+        write_csv(output, in_units(columns, rows) | conditions)
 
     def draw(
         self, model: FlowModel, data: TableData, folder: str | os.PathLike, *, seed: int
@@ -97,6 +135,10 @@ class TableDensity(Task):
 
     def export(self, model: FlowModel, path: str | os.PathLike) -> None:
         export_saved_model(model.distribution, path)
+
+
+def _nats(densities: np.ndarray) -> float:
+    return -float(np.mean(densities, dtype=np.float64))
 
 
 def _names(columns) -> tuple[list[str], list[str]]:

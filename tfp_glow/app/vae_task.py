@@ -29,6 +29,7 @@ IMPORTANCE_IMAGES, IMPORTANCE_SAMPLES = 100, 1000
 class Autoencode(ImageTask):
     """A `VAE` of integer images, measured by minus its bound, in nats an image."""
 
+    name = "vae"
     product = "an autoencoder"
     curves = {"nats": "Minus the bound, nats", "kl": "KL divergence, nats"}  # noqa: RUF012
     pictures = (SAMPLES, RECONSTRUCTIONS)
@@ -62,8 +63,9 @@ class Autoencode(ImageTask):
     def describe(self, measured: float) -> str:
         return f"{measured:.3f} nats, minus the bound"
 
-    def remarks(self, model: VAE, batches: tf.data.Dataset, *, seed: int) -> Iterator[str]:
-        images, _ = first_images(batches, IMPORTANCE_IMAGES)
+    def evaluate(self, model: VAE, data: ImageData, *, seed: int) -> Iterator[str]:
+        yield from super().evaluate(model, data, seed=seed)
+        images, _ = first_images(data.test, IMPORTANCE_IMAGES)
         log_prob = model.importance_weighted_bound(images, IMPORTANCE_SAMPLES, seed=seed)
         yield (
             f"-log p(x) of the first {len(images)} by {IMPORTANCE_SAMPLES} importance samples: "

@@ -19,7 +19,7 @@ from tfp_glow.core.once_differentiable import differentiated_once
 from tfp_glow.core.passes import FORWARD, INVERSE, Pass
 from tfp_glow.core.penalties import add_penalty, penalties_wanted
 from tfp_glow.core.second_order import refuse_wrong_second_derivatives
-from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
+from tfp_glow.core.shapes import of_any_batch, split_condition, with_one_batch_dimension
 from tfp_glow.core.substitution import refuse_assignments, substituted
 from tfp_glow.solvers.log_det_estimators import LARGEST_EXACT, value_and_jacobian
 
@@ -123,9 +123,9 @@ class ContinuousFlow(NoisyBijector):
         self._solver = tfp.math.ode.DormandPrince(
             rtol=tolerance, atol=tolerance, max_num_steps=MAX_STEPS
         )
-        solve = tf.function(self._solve, autograph=False, reduce_retracing=True)
+        solve = tf.function(self._solve, autograph=False)
         # Not the tf.function itself, which a SavedModel would export beside its signatures.
-        self._solve_in_graph = lambda *arguments: solve(*arguments)
+        self._solve_in_graph = lambda *arguments: _traced_for_any_batch(solve, arguments)
         self.add_noise_seed(seed)
         hold_network(self, network)
 
@@ -256,6 +256,13 @@ class ContinuousFlow(NoisyBijector):
                 f"Received: {self._network_shape} for events of {x.shape[-1]} values."
             )
         return tf.reshape(x, [-1, *self._network_shape])
+
+
+def _traced_for_any_batch(solve, arguments: tuple):
+    """What `solve` makes of these, without a trace of its own for their batch size."""
+    direction, value, condition, *others = arguments
+    batches = of_any_batch(value), of_any_batch(condition)
+    return solve.get_concrete_function(direction, *batches, *others)(*arguments)
 
 
 def _while_it_lasts(x, velocity, trace, cost) -> tuple:

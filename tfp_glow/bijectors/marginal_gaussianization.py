@@ -23,12 +23,15 @@ class MarginalGaussianization(FlowBijector):
         forward:  x = S_c^-1(z)     log|det dx/dz| = -sum log S_c'(x)
 
     The sum runs over the channels; positions of an image share a channel's spline. S_c consists
-    of rational-quadratic bins between its knots and of straight lines beyond them, which go on
-    with the outer slopes. `initialize` maps the knots to even steps of z and puts each at the
-    quantile of the data that a standard normal has at its z, so that S_c is about Phi^-1(F(x))
-    with the distribution function F of a channel: however narrow its peaks are, such as the
-    background of an image under its noise, their values come as those of a normal. Training then
-    moves the z of the knots and the slopes at them. Until `initialize` it is the identity.
+    of rational-quadratic bins between its knots and of straight lines beyond them, with the slope
+    at the outer knot or, if that is less, of the line between the outer knots.
+
+    `initialize` gives the knots even steps of z and puts each at the quantile of the data that a
+    standard normal has at its z, so that S_c is about Phi^-1(F(x)) with the distribution function F
+    of a channel: however narrow its peaks are, such as the background of an image under its
+    noise, their values come as those of a normal. The outer knots stay at the least and the
+    largest value; training moves the others, to the edges of peaks above all, and the slopes.
+    Until `initialize` it is the identity.
 
     An affine flow can stretch such a peak, but not give it another form, and learns slowly to tell
     it from the rest: Glow on MNIST came to 2.06 bits per dimension after three minutes without
@@ -37,9 +40,8 @@ class MarginalGaussianization(FlowBijector):
     Args:
       channels: Size of the last dimension.
       bins: Number of bins.
-      smoothing: Share of evenly spaced knots that is mixed into the quantiles. No bin is narrower
-        than this share of an even one, so that values which repeat get no more than 1 / smoothing
-        times the density of uniform ones at first.
+      smoothing: Share of evenly spaced knots that is mixed into the quantiles. No bin starts
+        narrower than this share of an even one, which bounds the density of values that repeat.
       dtype: dtype of the parameters and of the values.
       name: Name of the bijector.
 
@@ -75,70 +77,82 @@ class MarginalGaussianization(FlowBijector):
         check_positive_int(bins, "bins", least=2)
         super().__init__(forward_min_event_ndims=1, dtype=dtype, name=name)
         self._smoothing = check_number(smoothing, "smoothing", above=0, below=1)
-        even = np.tile(np.linspace(-1, 1, bins + 1), (channels, 1))
-        self.positions = self.add_variable(even, name="positions", trainable=False)
-        self.start = self.add_variable(even[:, 0], name="start")
-        self.log_heights = self.add_variable(np.log(np.diff(even)), name="log_heights")
-        self.log_slopes = self.add_variable(np.zeros_like(even), name="log_slopes")
+        ends = np.stack([np.full(channels, -1.0), np.full(channels, 1.0)])
+        self.x_ends = self.add_variable(ends, name="x_ends", trainable=False)
+        self.z_ends = self.add_variable(ends, name="z_ends", trainable=False)
+        self.log_widths = self.add_variable(np.zeros([channels, bins]), name="log_widths")
+        self.log_heights = self.add_variable(np.zeros([channels, bins]), name="log_heights")
+        self.log_slopes = self.add_variable(np.zeros([channels, bins + 1]), name="log_slopes")
         self.add_flag()
 
+    @property
+    def knots(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """x and z of each channel's knots, `[channels, bins + 1]`."""
+        sides = (self.x_ends, self.log_widths), (self.z_ends, self.log_heights)
+        starts = (tf.concat([_cut(*side)[0], side[0][1][:, tf.newaxis]], -1) for side in sides)
+        return tuple(starts)
+
     def _inverse_and_log_det(self, x, condition=None):
-        bins = self._bins(x)
-        x_in, bin_ = self._inside(x, bins.x, bins.width, bins)
+        x_in = self._between(x, self.x_ends)
+        bin_ = self._bin_of(x_in, "x")
         z, log_slope = bin_.evaluate((x_in - bin_.x) / bin_.width)
+        log_slope = tf.where(x == x_in, log_slope, self._beyond(log_slope))
         return z + (x - x_in) * tf.exp(log_slope), tf.reduce_sum(log_slope, -1)
 
     def _forward_and_log_det(self, z, condition=None):
-        bins = self._bins(z)
-        z_in, bin_ = self._inside(z, bins.z, bins.height, bins)
+        z_in = self._between(z, self.z_ends)
+        bin_ = self._bin_of(z_in, "z")
         t = bin_.solve(z_in)
         log_slope = bin_.evaluate(t)[1]
+        log_slope = tf.where(z == z_in, log_slope, self._beyond(log_slope))
         x = bin_.x + t * bin_.width + (z - z_in) * tf.exp(-log_slope)
         return x, -tf.reduce_sum(log_slope, -1)
 
-    def _bins(self, value) -> Bin:
-        """The bins of all channels, `[channels, bins]`."""
-        check_channels(value, self.start.shape[0], self.name)
-        positions = tf.convert_to_tensor(self.positions)
-        heights, slopes = tf.exp(self.log_heights), tf.exp(self.log_slopes)
-        rise = tf.cumsum(heights, axis=-1, exclusive=True)
-        return Bin(
-            x=positions[:, :-1],
-            width=positions[:, 1:] - positions[:, :-1],
-            z=self.start[:, tf.newaxis] + rise,
-            height=heights,
-            slope=slopes[:, :-1],
-            next_slope=slopes[:, 1:],
-        )
+    def _between(self, value, ends):
+        check_channels(value, ends.shape[1], self.name)
+        return tf.clip_by_value(value, ends[0], ends[1])
 
-    def _inside(self, value, starts, sizes, bins: Bin) -> tuple[tf.Tensor, Bin]:
-        """Values moved between the outer knots, and the bin of each."""
-        inside = tf.clip_by_value(value, starts[:, 0], starts[:, -1] + sizes[:, -1])
-        channel = tf.range(starts.shape[0]) * starts.shape[1]
-        table = tf.stack(list(vars(bins).values()), axis=-1)
-        rows = tf.reshape(table, [-1, table.shape[-1]])
-        chosen = tf.gather(rows, bin_index(inside, starts) + channel)
-        return inside, Bin(*tf.unstack(chosen, axis=-1))
+    def _bin_of(self, value, axis: str) -> Bin:
+        """The bin of each value."""
+        slopes = tf.exp(self.log_slopes)
+        x, widths = _cut(self.x_ends, self.log_widths)
+        z, heights = _cut(self.z_ends, self.log_heights)
+        bins = Bin(x, widths, z, heights, slopes[:, :-1], slopes[:, 1:])
+        starts, table = getattr(bins, axis), tf.stack(list(vars(bins).values()), axis=-1)
+        row = bin_index(value, starts) + tf.range(starts.shape[0]) * starts.shape[1]
+        chosen = tf.gather(tf.reshape(table, [-1, table.shape[-1]]), row)
+        return Bin(*tf.unstack(chosen, axis=-1))
+
+    def _beyond(self, log_slope):
+        """Log-slopes beyond outer knots with these.
+
+        At an edge of the data bins are narrow, and their slope would put values beyond it far away.
+        """
+        whole = (self.z_ends[1] - self.z_ends[0]) / (self.x_ends[1] - self.x_ends[0])
+        return tf.minimum(log_slope, tf.math.log(whole))
 
     def _initialize(self, x, condition=None):
-        channels, knots = self.positions.shape
+        channels, bins = self.log_widths.shape
         values = tf.reshape(x, [-1, channels])
-        last = tf.cast(tf.shape(values)[0] - 1, x.dtype)
-        # The value of rank i lies where those of normal data have a share of (i + 1/2) / count.
+        count = tf.cast(tf.maximum(tf.shape(values)[0], 2), x.dtype)
+        # The value of rank i lies where those of a normal have a share of (i + 1/2) / count.
         normal = tfd.Normal(tf.zeros([], x.dtype), 1.0)
-        z = tf.constant(np.linspace(-1, 1, knots), x.dtype) * -normal.quantile(0.5 / (last + 1))
-        ranks = normal.cdf(z) * (last + 1) - 0.5
-        positions = self._quantiles(values, tf.clip_by_value(ranks / last, 0.0, 1.0))
-        widths = positions[:, 1:] - positions[:, :-1]
-        heights = tf.ones_like(widths) * (z[1] - z[0])
-        self.positions.assign(positions)
-        self.start.assign(tf.fill([channels], z[0]))
-        self.log_heights.assign(tf.math.log(heights))
-        self.log_slopes.assign(_log_slopes(heights, widths))
+        outer = -normal.quantile(0.5 / count)
+        shares = normal.cdf(outer * tf.constant(np.linspace(-1, 1, bins + 1), x.dtype))
+        ranks = shares * count - 0.5
+        knots = self._quantiles(values, tf.clip_by_value(ranks / (count - 1), 0.0, 1.0))
+        log_widths = tf.math.log(knots[1:] - knots[:-1])
+        self.x_ends.assign(tf.gather(knots, [0, bins]))
+        self.z_ends.assign(tf.repeat([[-outer], [outer]], channels, axis=1))
+        self.log_widths.assign(tf.transpose(log_widths))
+        self.log_heights.assign(tf.zeros([channels, bins]))
+        self.log_slopes.assign(
+            tf.transpose(_log_slopes(tf.math.log(2 * outer / bins) - log_widths))
+        )
         return self._inverse_and_log_det(x)[0]
 
     def _quantiles(self, values, shares):
-        """Of each channel, a little of evenly spaced ones mixed in, `[channels, shares]`."""
+        """Of each channel, a little of evenly spaced ones mixed in, `[shares, channels]`."""
         quantiles = tfp.stats.percentile(values, 100 * shares, axis=0, interpolation="linear")
         low, spread = quantiles[0], quantiles[-1] - quantiles[0]
         # A constant channel gets the knots of one around it.
@@ -146,18 +160,16 @@ class MarginalGaussianization(FlowBijector):
         low, spread = tf.where(constant, low - 1, low), tf.where(constant, 2.0, spread)
         even = low + spread * tf.constant(np.linspace(0, 1, len(shares)), values.dtype)[:, None]
         quantiles = tf.where(constant, even, quantiles)
-        return tf.transpose(quantiles + self._smoothing * (even - quantiles))
+        return quantiles + self._smoothing * (even - quantiles)
 
 
-def _log_slopes(heights, widths):
-    """Slopes at the knots: the harmonic means of the bins' on both sides.
+def _cut(ends, log_shares):
+    """Where the bins of each channel begin, and their sizes."""
+    sizes = (ends[1] - ends[0])[:, tf.newaxis] * tf.nn.softmax(log_shares)
+    return ends[0][:, tf.newaxis] + tf.cumsum(sizes, axis=-1, exclusive=True), sizes
 
-    At the outer knots that of the whole spline, if it is less than the last bin's: at an edge of
-    the data bins are narrow, and their slope would put values beyond it far outside.
-    """
-    log = tf.math.log(heights / widths)
-    left, right = log[:, :-1], log[:, 1:]
-    inner = left + right + np.log(2.0) - tf.reduce_logsumexp([left, right], axis=0)
-    of_all = tf.math.log(tf.reduce_sum(heights, -1) / tf.reduce_sum(widths, -1))[:, tf.newaxis]
-    first, last = (tf.minimum(edge, of_all) for edge in (log[:, :1], log[:, -1:]))
-    return tf.concat([first, inner, last], -1)
+
+def _log_slopes(log):
+    """Slopes at knots: between bins their slopes' harmonic mean, outside that of the outer bin."""
+    inner = log[:-1] + log[1:] + np.log(2.0) - tf.reduce_logsumexp([log[:-1], log[1:]], axis=0)
+    return tf.concat([log[:1], inner, log[-1:]], 0)

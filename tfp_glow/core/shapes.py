@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-__all__ = ["multiply_last", "split_condition", "with_one_batch_dimension"]
+__all__ = ["multiply_last", "of_any_batch", "split_condition", "with_one_batch_dimension"]
 
 
 def multiply_last(value, matrix):
@@ -21,6 +21,11 @@ def multiply_last(value, matrix):
     flat = tf.reshape(value, [-1, inputs]) @ matrix
     product = tf.reshape(flat, tf.concat([tf.shape(value)[:-1], [outputs]], 0))
     return tf.ensure_shape(product, value.shape[:-1].concatenate(outputs))
+
+
+def of_any_batch(value) -> tf.TensorSpec | None:
+    """What a trace for batches `[N, ...]` of any N is given in a tensor's place, None for None."""
+    return None if value is None else tf.TensorSpec([None, *value.shape[1:]], value.dtype)
 
 
 def split_condition(inputs):

@@ -102,7 +102,8 @@ class _Parameters:
         # Per example that a component stands for, so that the scale is the same for all.
         weights /= tf.maximum(tf.reduce_sum(weights, 0), _tiny(weights.dtype))
 
-        @tf.function(autograph=False)  # Traced once, where L-BFGS calls it at many places.
+        # L-BFGS calls it at many places: traced and optimized once, not at each of them.
+        @tf.function(autograph=False, experimental_attributes={"_noinline": True})
         def loss_and_gradient(theta):
             with tf.GradientTape() as tape:
                 tape.watch(theta)

@@ -14,6 +14,8 @@ from tfp_glow.app.settings import Settings
 from tfp_glow.app.trained import load_trained
 from tfp_glow.app.vae_task import Autoencode
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 BATCHES = 3
 TINY = ("--task", "vae", "--batch-size", 32, "--latents", 2, "--hidden-units", 8)
 
@@ -101,16 +103,8 @@ def test_every_posterior_can_be_chosen(posterior):
     assert model.bound(np.zeros([2, 4, 4, 1], int)).shape == (2,)
 
 
-@pytest.fixture
-def eagerly():
-    """Trainings that are not traced, which takes longer than their few steps."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 @pytest.mark.slow
-def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, monkeypatch, eagerly):
+def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, monkeypatch):
     monkeypatch.setattr(Autoencode, "draw", lambda *args, **kwargs: None)
     monkeypatch.setattr(Autoencode, "export", lambda _, model, path: path.mkdir())
     dies = dying(monkeypatch)

@@ -245,6 +245,11 @@ REGISTRY: dict[str, Entry] = {
         lambda d: tgb.Chain([tgb.Logit(1e-3, low=-0.5, high=0.5), tgb.ActNorm(2, dtype=d)]),
         (2,),
     ),
+    "MarginalGaussianization": Entry(
+        tgb.MarginalGaussianization,
+        lambda d: tgb.MarginalGaussianization(3, bins=4, dtype=d),
+        (2, 3),
+    ),
     "MaskedAutoregressive": Entry(tgb.MaskedAutoregressive, autoregressive, (4,)),
     "MaskedAutoregressive-condition": Entry(
         tgb.MaskedAutoregressive, lambda d: autoregressive(d, condition_shape=(3,)), (4,), features

@@ -161,7 +161,7 @@ def test_realnvp_on_images_has_the_published_layers():
     assert flow.bijector.level_shapes == ((4, 4, 6), (4, 4, 6))
     first, last = flow.bijector._blocks
     kinds = [type(part).__name__ for part in first.bijectors]
-    assert kinds == ["Chain"] * 3 + ["Squeeze"] + ["Chain"] * 3
+    assert kinds == ["MarginalGaussianization", *["Chain"] * 3, "Squeeze", *["Chain"] * 3]
     assert len(last.bijectors) == 4
     randomize(flow.bijector, scale=0.1)
     x = normal((2, 8, 8, 3), "float32")

@@ -38,7 +38,13 @@ _NAMESPACES = {
 # Arguments of version 0.1.0, in files that it saved, and what has taken their place.
 _OLD_NAMES = {"coupling": "law", "size": "channels", "validate_args": None}
 # What its recipes meant, where its files have no such argument.
-_OLD_DEFAULTS = {"law": "affine_exp", "degrees_from": 0, "reach": None, "base": "logistic"}
+_OLD_DEFAULTS = {
+    "base": "logistic",
+    "degrees_from": 0,
+    "law": "affine_exp",
+    "marginal_bins": None,
+    "reach": None,
+}
 _SCALARS = (type(None), bool, int, float, str)
 
 

@@ -14,6 +14,7 @@ from tfp_glow.bijectors.glow_step import GlowStep
 from tfp_glow.bijectors.invert import Invert
 from tfp_glow.bijectors.invertible_conv import Invertible1x1Conv
 from tfp_glow.bijectors.logit import Logit
+from tfp_glow.bijectors.marginal_gaussianization import MarginalGaussianization
 from tfp_glow.bijectors.masked_autoregressive import MaskedAutoregressive
 from tfp_glow.bijectors.multiscale import MultiScale
 from tfp_glow.bijectors.permutation import Permutation
@@ -44,6 +45,7 @@ __all__ = [
     "Invert",
     "Invertible1x1Conv",
     "Logit",
+    "MarginalGaussianization",
     "MaskedAutoregressive",
     "MultiScale",
     "Permutation",

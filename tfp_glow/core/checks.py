@@ -26,12 +26,12 @@ __all__ = [
 ]
 
 
-def check_positive_int(value, argument: str) -> int:
-    """Returns `value` if it is an int above 0."""
+def check_positive_int(value, argument: str, *, least: int = 1) -> int:
+    """Returns `value` if it is an int above 0, or from `least` on."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{argument} must be an int. Received: {value!r}.")
-    if value < 1:
-        raise ValueError(f"{argument} must be at least 1. Received: {value}.")
+    if value < least:
+        raise ValueError(f"{argument} must be at least {least}. Received: {value}.")
     return int(value)
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from tfp_glow.bijectors import FlowBijector, GaussianPrior, GlowStep, Repeat, Squeeze
 from tfp_glow.core.checks import check_choice
 from tfp_glow.flow import Flow, standard_normal
-from tfp_glow.flows.ingredients import check_image, condition_size_of, seeds_from
+from tfp_glow.flows.ingredients import check_image, condition_size_of, marginals, seeds_from
 from tfp_glow.flows.levels import levels_of_flow, split_prior
 from tfp_glow.flows.recipe import recipe
 from tfp_glow.laws import get_law
@@ -34,6 +34,7 @@ def glow(
     ] = "affine_softsign",
     reach: float | None = 10.0,
     conv: Literal["lu", "plain"] = "lu",
+    marginal_bins: int | None = 32,
     condition_size: int | None = None,
     num_classes: int | None = None,
     prior: Literal["learned", "standard"] = "learned",
@@ -65,6 +66,8 @@ def glow(
       reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
         densities that float32 can tell; None for as they are, as in version 0.1.0.
       conv: Parameterization of the 1x1 convolutions.
+      marginal_bins: Bins of the splines that make each channel's marginal normal, from the first
+        batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
       condition_size: Size of a condition vector, which all couplings' networks read, or None.
       num_classes: Number of classes for a class-conditional prior at the top instead, or None.
       prior: `"learned"` Gaussians, or `"standard"` normals for all latents.
@@ -141,6 +144,7 @@ def glow(
         steps=make_steps,
         prior=make_prior,
         factor_out=factor_out,
+        first=marginals(image_shape[-1], marginal_bins, dtype=dtype),
     )
     return Flow(standard_normal(math.prod(image_shape), dtype), bijector, name="glow")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow_probability as tfp
 
-from tfp_glow.bijectors import Chain, ClassConditional
+from tfp_glow.bijectors import Chain, ClassConditional, FlowBijector, MarginalGaussianization
 from tfp_glow.core.checks import check_positive_int, check_sizes, event_dimensions
 from tfp_glow.flow import Flow, standard_normal
 
@@ -17,6 +17,7 @@ __all__ = [
     "check_image",
     "condition_size_of",
     "event_size",
+    "marginals",
     "seeds_from",
     "vector_flow",
 ]
@@ -57,6 +58,11 @@ def condition_size_of(condition_size: int | None, num_classes: int | None) -> in
         if value is not None:
             return check_positive_int(value, argument)
     return None
+
+
+def marginals(channels: int, bins: int | None, *, dtype: str) -> list[FlowBijector]:
+    """What makes the marginals of data normal, to stand first in a flow; nothing for None."""
+    return [] if bins is None else [MarginalGaussianization(channels, bins=bins, dtype=dtype)]
 
 
 def vector_flow(

@@ -44,6 +44,7 @@ def jet(
     heads: int = 4,
     law: Literal["affine_softsign", "affine", "affine_exp", "additive"] | Law = _LAW,
     reach: float | None = 10.0,
+    marginal_bins: int | None = 32,
     condition_size: int | None = None,
     num_classes: int | None = None,
     reversible: bool = False,
@@ -76,6 +77,8 @@ def jet(
       heads: Heads of attention, a divisor of `width`.
       law: Law of the couplings, by name or as an object of `tfp_glow.laws`; see `Coupling`.
       reach: The networks see values clipped to [-reach, reach]; None for as they are.
+      marginal_bins: Bins of the splines that make each channel's marginal normal, from the first
+        batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
       condition_size: Size of a condition vector, which all transformers read, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them; see `Repeat`.
@@ -132,7 +135,7 @@ def jet(
         return Chain([ActNorm(channels, dtype=dtype), *parts, *over_tokens()])
 
     loop = Repeat(block, blocks, reversible=reversible, unroll=unroll)
-    bijector = on_patches(loop, image_shape, patch_size, dtype=dtype)
+    bijector = on_patches(loop, image_shape, patch_size, marginal_bins=marginal_bins, dtype=dtype)
     if num_classes is not None:
         bijector = ClassConditional(bijector, num_classes)
     return Flow(standard_normal(math.prod(image_shape), dtype), bijector, name="jet")

@@ -24,6 +24,7 @@ def levels_of_flow(
     steps: Callable[[Shape], FlowBijector],
     prior: Callable[[Shape, int], FlowBijector | None],
     factor_out: float,
+    first: Sequence[FlowBijector] = (),
 ) -> MultiScale:
     """Squeezes, runs steps of flow and factors channels out, level by level.
 
@@ -35,6 +36,7 @@ def levels_of_flow(
       prior: From the squeezed shape and the channels that are kept, all of them at the top, to the
         prior of those factored out, or, at the top, of all. None for a standard normal.
       factor_out: Fraction of the channels that leaves at each level but the last.
+      first: What data go through before the first level.
     """
     blocks, shape = [], tuple(event_shape)
     for level in range(levels):
@@ -42,7 +44,7 @@ def levels_of_flow(
         *positions, channels = shape = tuple(fold.inverse_event_shape(shape))
         last = level == levels - 1
         kept = channels if last else channels - factored_channels(channels, factor_out)
-        parts = [fold, steps(shape), prior(shape, kept)]
+        parts = [*(first if level == 0 else ()), fold, steps(shape), prior(shape, kept)]
         blocks.append(Chain([part for part in parts if part is not None]))
         shape = (*positions, kept)
     return MultiScale(blocks, event_shape, factor_out=factor_out)

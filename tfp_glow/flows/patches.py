@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import ActNorm, Chain, FlowBijector, Squeeze
-from tfp_glow.flows.ingredients import check_image
+from tfp_glow.flows.ingredients import check_image, marginals
 
 __all__ = ["on_patches", "patch_grid"]
 
@@ -29,11 +29,17 @@ def patch_grid(image_shape: Sequence[int], patch_size: int) -> tuple[int, int, i
 
 
 def on_patches(
-    bijector: FlowBijector, image_shape: Sequence[int], patch_size: int, *, dtype: str
+    bijector: FlowBijector,
+    image_shape: Sequence[int],
+    patch_size: int,
+    *,
+    marginal_bins: int | None,
+    dtype: str,
 ) -> Chain:
     """A bijector on `[tokens, channels]` as one between flat latents and images.
 
-    Every value of the image starts with a deviation of 1, from the first batch. Values of less than
+    The marginals of its channels become normal first; see `MarginalGaussianization`. Every value of
+    the image starts with a deviation of 1, from the first batch. Values of less than
     a share of the whole image's deviation start with less: one that varies later, such as a
     border's, stays within some tens of deviations. Without, Jet was 0.55 bits per dimension
     behind on MNIST after two minutes.
@@ -42,6 +48,7 @@ def on_patches(
     tokens, size = [rows * columns, channels], rows * columns * channels
     return Chain(
         [
+            *marginals(image_shape[-1], marginal_bins, dtype=dtype),
             Squeeze(patch_size),
             tfb.Reshape([rows, columns, channels], [size]),
             ActNorm(size, floor=_FLOOR, dtype=dtype),

@@ -22,6 +22,7 @@ from tfp_glow.flows.ingredients import (
     check_image,
     condition_size_of,
     event_size,
+    marginals,
     seeds_from,
     vector_flow,
 )
@@ -49,6 +50,7 @@ def realnvp(
     law: Literal["affine_softsign", "affine_exp", "affine", "additive", "logistic_mixture"]
     | None = None,
     reach: float | None = 10.0,
+    marginal_bins: int | None = 32,
     condition_size: int | None = None,
     num_classes: int | None = None,
     reversible: bool = False,
@@ -75,6 +77,9 @@ def realnvp(
         `"affine_softsign"` on vectors and `"affine_exp"` on images, of which each learns faster.
       reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
         densities that float32 can tell; None for as they are, as in version 0.1.0.
+      marginal_bins: Bins of the splines that make each channel's marginal normal, of images,
+        from the first batch; see `MarginalGaussianization`. None for none,
+        as in version 0.1.0.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them, on vectors;
@@ -117,17 +122,18 @@ def realnvp(
         )
     check_image(event_shape, levels=levels, halvings=levels - 1)
     image_blocks, shape = [], tuple(event_shape)
+    first = marginals(shape[-1], marginal_bins, dtype=dtype)
     for level in range(levels):
         last, width = level == levels - 1, hidden_channels * 2**level
         on_level = functools.partial(couplings.on_images, width=width, blocks=blocks)
         checkerboards = [on_level(_CHECKERBOARDS[i % 2], shape) for i in range(4 if last else 3)]
         if last:
-            image_blocks.append(Chain(checkerboards))
+            image_blocks.append(Chain([*first, *checkerboards]))
             break
         shape = (shape[0] // 2, shape[1] // 2, shape[2] * 4)
         halves = [on_level(_HALVES[i % 2], shape) for i in range(3)]
-        image_blocks.append(Chain([*checkerboards, Squeeze(2), *halves]))
-        shape = (*shape[:2], shape[2] // 2)
+        image_blocks.append(Chain([*first, *checkerboards, Squeeze(2), *halves]))
+        first, shape = [], (*shape[:2], shape[2] // 2)
     bijector = MultiScale(image_blocks, event_shape)
     if num_classes is not None:
         bijector = ClassConditional(bijector, num_classes)

@@ -41,6 +41,7 @@ _CHECKS: dict[str, Callable] = {
     "alpha": functools.partial(check_number, above=0, below=0.5),
     "dtype": check_dtype,
     "hidden_units": check_hidden_units,
+    "marginal_bins": functools.partial(check_positive_int, least=2),
     "label_dropout": functools.partial(check_number, least=0, below=1),
     "network_dtype": check_dtype_policy,
     "reach": check_reach,

@@ -40,6 +40,7 @@ def tarflow(
     heads: int = 4,
     law: Literal["affine_softsign", "affine_exp", "affine", "additive"] | Law = _LAW,
     reach: float | None = 10.0,
+    marginal_bins: int | None = 32,
     condition_size: int | None = None,
     num_classes: int | None = None,
     label_dropout: float = 0.1,
@@ -82,6 +83,8 @@ def tarflow(
         which float32 does not hold outliers.
       reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
         densities that float32 can tell; None for as they are.
+      marginal_bins: Bins of the splines that make each channel's marginal normal, from the first
+        batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       label_dropout: Share of the labels that training replaces by the null class -1; 0 for no null
@@ -125,7 +128,8 @@ def tarflow(
         block = _block(network, law, tokens, condition_shape, reach, dtype)
         return Recompute(block) if memory_saving else block
 
-    bijector = on_patches(Repeat(make_block, blocks), image_shape, patch_size, dtype=dtype)
+    loop = Repeat(make_block, blocks)
+    bijector = on_patches(loop, image_shape, patch_size, marginal_bins=marginal_bins, dtype=dtype)
     if num_classes is not None:
         options = {"label_dropout": label_dropout, "seed": next(seeds)}
         bijector = ClassConditional(bijector, num_classes, **options)

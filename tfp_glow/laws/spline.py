@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfp_glow.core.checks import check_number, check_positive_int
 from tfp_glow.laws.layout import parameters_of_values
+from tfp_glow.laws.rational_quadratic import Bin, bin_index
 
 __all__ = ["RationalQuadraticSpline"]
 
@@ -63,14 +64,14 @@ class RationalQuadraticSpline:
     def inverse(self, x, raw):
         knots = self._knots(x, raw)
         inside, x_in = self._clipped(x)
-        bin_ = _Bin.of(x_in, knots, "x")
+        bin_ = _bin_of(x_in, knots, "x")
         z, log_slope = bin_.evaluate((x_in - bin_.x) / bin_.width)
         return tf.where(inside, z, x), tf.where(inside, log_slope, tf.zeros_like(x))
 
     def forward(self, z, raw):
         knots = self._knots(z, raw)
         inside, z_in = self._clipped(z)
-        bin_ = _Bin.of(z_in, knots, "z")
+        bin_ = _bin_of(z_in, knots, "z")
         t = bin_.solve(z_in)
         log_slope = bin_.evaluate(t)[1]
         x = bin_.x + t * bin_.width
@@ -84,13 +85,13 @@ class RationalQuadraticSpline:
         bound = tf.constant(self.bound, value.dtype)
         return tf.abs(value) < bound, tf.clip_by_value(value, -bound, bound)
 
-    def _knots(self, value, raw) -> _Knots:
+    def _knots(self, value, raw) -> Bin:
         """The bins of every value, along a last dimension."""
         raw = parameters_of_values(raw, value, self.parameters_per_channel)
         widths, heights, slopes = tf.split(raw, [self.bins, self.bins, self.bins - 1], axis=-1)
         slopes = self.least + (1 - self.least) * tf.nn.softplus(slopes + _SLOPE_OF_ONE)
         ones = tf.ones_like(slopes[..., :1])
-        return _Knots(
+        return Bin(
             *self._positions(widths),
             *self._positions(heights),
             tf.concat([ones, slopes], -1),
@@ -104,50 +105,11 @@ class RationalQuadraticSpline:
         return tf.cumsum(sizes, axis=-1, exclusive=True) - self.bound, sizes
 
 
-@dataclass(frozen=True)
-class _Knots:
-    """All bins of each value: where they begin, their sizes and the slopes at their ends."""
+def _bin_of(value, bins: Bin, axis: str) -> Bin:
+    """The bin that each value lies in, picked by products with ones and zeros.
 
-    x: tf.Tensor
-    width: tf.Tensor
-    z: tf.Tensor
-    height: tf.Tensor
-    slope: tf.Tensor
-    next_slope: tf.Tensor
-
-
-@dataclass(frozen=True)
-class _Bin(_Knots):
-    """The one bin that each value lies in."""
-
-    @classmethod
-    def of(cls, value, knots: _Knots, axis: str) -> _Bin:
-        """Picks the bins by products with ones and zeros, which compile anywhere."""
-        starts = getattr(knots, axis)
-        index = tf.reduce_sum(tf.cast(value[..., tf.newaxis] >= starts[..., 1:], tf.int32), -1)
-        chosen = tf.one_hot(index, starts.shape[-1], dtype=value.dtype)
-        return cls(*(tf.reduce_sum(chosen * part, -1) for part in vars(knots).values()))
-
-    def evaluate(self, t):
-        """z, and log dz/dx, at a fraction t of the bin."""
-        mean_slope, curvature, inner = *self._shape, t * (1 - t)
-        denominator = mean_slope + curvature * inner
-        numerator = self.height * (mean_slope * t**2 + self.slope * inner)
-        slope = self.next_slope * t**2 + 2 * mean_slope * inner + self.slope * (1 - t) ** 2
-        log_slope = 2 * tf.math.log(mean_slope) + tf.math.log(slope) - 2 * tf.math.log(denominator)
-        return self.z + numerator / denominator, log_slope
-
-    def solve(self, z):
-        """The fraction t of the bin at which the spline comes to z."""
-        mean_slope, curvature = self._shape
-        rise = z - self.z
-        a = self.height * (mean_slope - self.slope) + rise * curvature
-        b = self.height * self.slope - rise * curvature
-        c = -mean_slope * rise
-        # The larger root's form, 2 c / (-b - sqrt), does not cancel where a is small.
-        return 2 * c / (-b - tf.sqrt(b**2 - 4 * a * c))
-
-    @property
-    def _shape(self):
-        mean_slope = self.height / self.width
-        return mean_slope, self.slope + self.next_slope - 2 * mean_slope
+    These compile anywhere, where TensorFlow's gather has no gradient in a compiled loop.
+    """
+    starts = getattr(bins, axis)
+    chosen = tf.one_hot(bin_index(value, starts), starts.shape[-1], dtype=value.dtype)
+    return Bin(*(tf.reduce_sum(chosen * part, -1) for part in vars(bins).values()))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import pathlib
 
 import numpy as np
 import tensorflow as tf
@@ -40,3 +42,18 @@ def jacobian_log_det(function, event) -> tf.Tensor:
         diagonal = tf.reduce_sum(tf.linalg.diag_part(outputs))
     rows = tf.reshape(tape.gradient(diagonal, copies), [size, size])
     return tf.linalg.slogdet(rows).log_abs_determinant
+
+
+def write_records(path: str | os.PathLike, images, labels=None, **integers: int) -> None:
+    """Writes a file of records: PNG, or, with sides as `integers`, the values; labels if any."""
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(os.fspath(path)) as writer:
+        for index, image in enumerate(images):
+            content = image.tobytes() if integers else tf.io.encode_png(image).numpy()
+            features = {"image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[content]))}
+            numbers = integers if labels is None else integers | {"label": int(labels[index])}
+            for name, number in numbers.items():
+                values = tf.train.Int64List(value=[number])
+                features[name] = tf.train.Feature(int64_list=values)
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            writer.write(example.SerializeToString())

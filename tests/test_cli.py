@@ -20,6 +20,7 @@ import pytest
 import tensorflow as tf
 
 import tfp_glow as tg
+import tfp_glow_command
 from tests.command_line import Killed, check_equal_runs, check_error, dying, history, invoke
 from tfp_glow.app import callbacks, density_task, generation, pictures
 from tfp_glow.app import run as run_module
@@ -353,7 +354,9 @@ def test_resume_needs_a_run(tmp_path):
         (["--levels", 3], ["image_shape", "levels=3"]),
         (["--flow", "gloww"], ["flow must be one of", "Received: 'gloww'"]),
         (["--law", "none"], ["law must be one of", "'none'"]),
-        (["--strategy", "tpu"], ["strategy must be one of"]),
+        (["--strategy", "many"], ["strategy must be one of"]),
+        (["--strategy", "multiworker"], ["needs TF_CONFIG", '"index": 0', "Received: none."]),
+        (["--strategy", "tpu"], ["strategy tpu needs a TPU", "'local'"]),
         (["--epochs", 0], ["epochs must be at least 1"]),
         (["--learning-rate", -1], ["learning_rate must be at least 0. Received: -1.0"]),
         (["--dequantization", "none"], ["dequantization must be one of"]),
@@ -362,8 +365,10 @@ def test_resume_needs_a_run(tmp_path):
         (["--data", "elsewhere"], ["source must be", "'elsewhere'"]),
     ],
 )
-def test_bad_settings_are_one_line_and_write_nothing(data, tmp_path, options, parts):
+def test_bad_settings_are_one_line_and_write_nothing(data, tmp_path, monkeypatch, options, parts):
     folder = tmp_path / "run"
+    for name in ("TF_CONFIG", "TPU_NAME"):
+        monkeypatch.delenv(name, raising=False)
     result = invoke("train", "--data", data, *TINY, "--output", folder, *options)
     check_error(result, *parts)
     assert not folder.exists()
@@ -617,6 +622,20 @@ def test_version():
     command = [sys.executable, "-c", code, "--version"]
     at_once = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (at_once.stdout, at_once.stderr) == (f"tfp-glow {tg.__version__}\n", "")
+
+
+def test_nothing_that_an_error_held_outlives_the_command():
+    class Held:
+        pass
+
+    def run():
+        held = Held()
+        references.append(weakref.ref(held))
+        raise SystemExit(3) from UserError()
+
+    references = []
+    assert tfp_glow_command._status(run) == 3
+    assert references[0]() is None
 
 
 def test_ctrl_c_is_not_lost_in_a_destructor():

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.replicas import rows_of_replicas
+
 __all__ = [
     "LossNotFiniteError",
     "StopWithoutLoss",
@@ -77,7 +79,7 @@ def first_of_stream(x) -> tuple:
         raise TypeError(f"x must be an array, a data set or an iterable. Received: {x!r}.")
     if batch is None:
         raise ValueError("x must hold at least one example. Received: an empty data set.")
-    return batch, x
+    return rows_of_replicas(batch), x
 
 
 def check_data(x) -> None:

@@ -11,6 +11,8 @@ __all__ = [
     "check_made_in_scope",
     "is_first_worker",
     "mean_over_replicas",
+    "rows_of_replicas",
+    "spans_workers",
     "take_from_first_worker",
 ]
 
@@ -32,9 +34,21 @@ def check_made_in_scope(variables: Iterable[tf.Variable]) -> None:
         )
 
 
+def spans_workers(strategy: tf.distribute.Strategy) -> bool:
+    """Whether a strategy is one of several processes, each on a machine of its own or not."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return False
+    cluster = strategy.cluster_resolver.cluster_spec()
+    return sum(cluster.num_tasks(job) for job in cluster.jobs if job in ("chief", "worker")) > 1
+
+
 def is_first_worker(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that speaks for all, as it is where there is but one."""
-    return not _spans_workers(strategy) or strategy.cluster_resolver.task_id == 0
+    if not spans_workers(strategy):
+        return True
+    resolver = strategy.cluster_resolver
+    leading = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
+    return (resolver.task_type, resolver.task_id) == (leading, 0)
 
 
 def take_from_first_worker(
@@ -44,7 +58,7 @@ def take_from_first_worker(
 
     Does nothing where there is one worker.
     """
-    if not _spans_workers(strategy):
+    if not spans_workers(strategy):
         return
     values = [_summable(variable) for variable in variables]
 
@@ -64,6 +78,16 @@ def take_from_first_worker(
 def _summable(variable: tf.Variable) -> tf.Tensor:
     """Its value, as a type that collective operations know, unlike booleans."""
     return tf.cast(variable, tf.int32) if variable.dtype.is_bool else tf.identity(variable)
+
+
+def rows_of_replicas(batch):
+    """A batch of a distributed data set with the rows of all replicas of this worker in one."""
+
+    def joined(rows):
+        is_distributed = isinstance(rows, tf.distribute.DistributedValues)
+        return tf.concat(rows.values, 0) if is_distributed else rows
+
+    return tf.nest.map_structure(joined, batch)
 
 
 def mean_over_replicas(values: tf.Tensor) -> tf.Tensor:
@@ -88,12 +112,6 @@ def averageable_logs(logs: dict, strategy: tf.distribute.Strategy) -> dict:
 
     It takes the mean over the first dimension there, which its own scalars do not have.
     """
-    if not _spans_workers(strategy):
+    if not spans_workers(strategy):
         return logs
     return tf.nest.map_structure(lambda value: tf.reshape(value, [1]), logs)
-
-
-def _spans_workers(strategy: tf.distribute.Strategy) -> bool:
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return False
-    return bool(strategy.cluster_resolver.cluster_spec().as_dict())

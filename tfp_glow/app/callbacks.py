@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfp_glow.app.history import epochs_since_best
 from tfp_glow.files import replacing
+from tfp_glow.replicas import is_first_worker
 
 __all__ = ["CtrlC", "KeepBest", "SaveEachEpoch", "TensorBoardScalars"]
 
@@ -53,6 +54,8 @@ class CtrlC(keras.callbacks.Callback):
 class KeepBest(keras.callbacks.Callback):
     """Saves the model when its validation loss is the lowest yet; ends training that finds none.
 
+    Of several workers the first one saves it, and all end alike.
+
     Args:
       path: A `.keras` file.
       losses: The validation losses of the epochs before, of a run that goes on.
@@ -74,7 +77,7 @@ class KeepBest(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._losses.append(logs["val_loss"])
-        if epochs_since_best(self._losses) == 0:
+        if epochs_since_best(self._losses) == 0 and is_first_worker(self.model.distribute_strategy):
             _save(self.model, self._path)
         if self.out_of_patience:
             self.model.stop_training = True

@@ -18,8 +18,10 @@ __all__ = ["UserError", "blames_input", "user_message"]
 _DATA_ERROR = re.compile(
     r"(?:ValueError: |assertion failed: \[)((?:\w+ of )?(?:source|split) [^\n\]]+)"
 )
+_DAMAGE = re.compile(r"(?:corrupted|truncated) record at (\d+)")
 
 _FULL_DISK = os.strerror(errno.ENOSPC)  # What TensorFlow's own writers say of it, among more.
+_WORKER_ENDED = "Collective ops is aborted"  # What those of the others say of it.
 
 
 class UserError(ValueError):
@@ -48,14 +50,22 @@ def blames_input() -> Iterator[None]:
 def user_message(error: Exception) -> str | None:
     """What to tell a user of an error; None where it is none of theirs.
 
-    Theirs are `UserError`, a loss that is not finite, images that cannot be read, and what the
-    system refuses: a full disk, a folder that may not be written.
+    Theirs are `UserError`, a loss that is not finite, data that cannot be read, what the
+    system refuses, as a full disk or a folder that may not be written, and another worker's end.
     """
     if isinstance(error, UserError | LossNotFiniteError | OSError):
         return str(error)
     if isinstance(error, tf.errors.InvalidArgumentError):
         found = _DATA_ERROR.search(error.message)
         return found and found[1]
+    if isinstance(error, tf.errors.DataLossError):
+        found = _DAMAGE.search(error.message)
+        return found and f"source has a file with a record that is damaged, at byte {found[1]}."
     if isinstance(error, tf.errors.OpError) and _FULL_DISK in error.message:
         return _FULL_DISK
+    if isinstance(error, tf.errors.OpError) and _WORKER_ENDED in error.message:
+        return (
+            "Another worker has ended, and tells why; start all of them again, with --resume once "
+            "there is a run in the folder."
+        )
     return None

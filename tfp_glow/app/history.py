@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import pathlib
 from collections.abc import Iterable
@@ -41,12 +42,13 @@ def keep_epochs(path: pathlib.Path, count: int, metrics: Iterable[str]) -> None:
         temporary.write_bytes("".join(lines).encode())
 
 
-def validation_losses(path: pathlib.Path) -> list[float]:
-    """Those of the epochs in the table, none where there is no table."""
-    if not path.exists():
+def validation_losses(path: pathlib.Path, count: int) -> list[float]:
+    """Those of the first epochs in the table, which need not be there for none."""
+    if not count:
         return []
     with open(path) as file:
-        return [float(row["val_loss"]) for row in csv.DictReader(file)]
+        rows = itertools.islice(csv.DictReader(file), count)
+        return [float(row["val_loss"]) for row in rows]
 
 
 def epochs_since_best(losses: list[float]) -> int:

@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -23,10 +23,12 @@ from tfp_glow.app.model_file import read_model
 from tfp_glow.app.pictures import draw_curves
 from tfp_glow.app.plots import require_matplotlib
 from tfp_glow.app.settings import Settings
+from tfp_glow.app.strategies import new_strategy
 from tfp_glow.app.task import Task
 from tfp_glow.app.tasks import TASKS
 from tfp_glow.files import remove_leftovers, replacing
 from tfp_glow.fitting import StopWithoutLoss
+from tfp_glow.replicas import is_first_worker, spans_workers
 
 __all__ = ["Run", "model_of"]
 
@@ -114,32 +116,43 @@ class Run:
         """Where the model is."""
         return self.folder / MODEL
 
-    def train(self, *, verbose: int | str = "auto", report: Callable = print) -> float:
+    def train(self, *, verbose: int | str = "auto", report: Callable = print) -> float | None:
         """Trains from where the run stands, and writes all files of the folder.
 
         A run that was ended in the middle of an epoch does that epoch again when it is resumed, and
         comes to the same model as one that was not, to the last bit on the same machine.
+
+        Where several workers train, each calls this, with a folder that all of them see. The first
+        one writes it, and the others read there what they go on from.
 
         Args:
           verbose: As in `keras.Model.fit`.
           report: Called with lines of text on what happens.
 
         Returns:
-          What the task measures on the test data: bits per dimension, nats, or the accuracy.
+          What the task measures on the test data: bits per dimension, nats, or the accuracy. None
+          on all workers but the first.
 
         Raises:
           UserError: If the folder is another run's, or the data have no validation or test part,
             or the run has more epochs behind it than it is to have, or the loss is no longer
-            finite.
+            finite, or the strategy cannot be had here.
         """
+        self._check_new()  # On all workers, before the first one writes anything.
+        strategy = new_strategy(self.settings.strategy, report)
+        if not is_first_worker(strategy):
+            self._train(strategy, verbose, report)
+            return None
         with sole_writer(self.folder):
             for name in (*FILES, *self.task.pictures):
                 remove_leftovers(self.folder / name)
-            if not self.resumed:
-                self._check_new()
-            return self._train(verbose, report)
+            self._check_new()  # No other run may have begun before the lock was taken.
+            data, batches = self._train(strategy, verbose, report)
+            return self._finish(data, batches, report)
 
     def _check_new(self) -> None:
+        if self.resumed or not self.folder.exists():
+            return
         if self.config_file.exists():
             holds = "holds a run; --resume continues it"
         elif {path.name for path in self.folder.iterdir()} - {LOCK}:
@@ -150,13 +163,16 @@ class Run:
             f"output must be a new folder. Received: {str(self.folder)!r}, which {holds}."
         )
 
-    def _train(self, verbose: int | str, report: Callable) -> float:
+    def _train(
+        self, strategy: tf.distribute.Strategy, verbose: int | str, report: Callable
+    ) -> tuple[Any, int]:
+        """What all workers do; returns the data and the number of batches in an epoch."""
         with blames_input():
             require_matplotlib()
         data = self.task.load(self.settings)
         self.task.check_trainable(data)
         batches = _length(data.train)
-        with _strategy(self.settings).scope():
+        with strategy.scope():
             model = self._model(data, batches)
         done = int(model.optimizer.iterations.numpy()) // batches
         if done > self.settings.epochs:
@@ -164,13 +180,18 @@ class Run:
                 f"epochs must be at least {done}, which the run has behind it. "
                 f"Received: {self.settings.epochs}."
             )
-        keep_epochs(self.folder / HISTORY, done, self.task.curves_of(self.settings))
-        self._write_config()
-        losses = validation_losses(self.folder / HISTORY)
+        if is_first_worker(strategy):
+            keep_epochs(self.folder / HISTORY, done, self.task.curves_of(self.settings))
+            self._write_config()
+        losses = validation_losses(self.folder / HISTORY, done)
         keep_best = KeepBest(self.folder / BEST, losses, self.settings.patience)
         if done < self.settings.epochs and not keep_best.out_of_patience:
             report(self._headline(model, data, done))
             self._fit(model, data, done, batches, keep_best, verbose)
+        return data, batches
+
+    def _finish(self, data: Any, batches: int, report: Callable) -> float:
+        """Writes what shows the best model, and returns how good it is."""
         model = read_model(model_of(self.folder), self.settings.task)
         best = int(model.optimizer.iterations) // batches
         report(f"Training is over. Pictures and the SavedModel of epoch {best}, the best, follow.")
@@ -201,16 +222,17 @@ class Run:
         self, model: keras.Model, data: Any, done: int, batches: int, keep_best, verbose
     ) -> None:
         keras.utils.set_random_seed(self.settings.seed)
-        callbacks = [
-            StopWithoutLoss(),
-            keras.callbacks.CSVLogger(self.folder / HISTORY, append=True),
-            TensorBoardScalars(self.folder / "tensorboard"),
-            keep_best,
-            SaveEachEpoch(self.model_file),
-        ]
+        callbacks = [StopWithoutLoss(), keep_best]
+        if is_first_worker(model.distribute_strategy):
+            callbacks = [
+                keras.callbacks.CSVLogger(self.folder / HISTORY, append=True),
+                TensorBoardScalars(self.folder / "tensorboard"),
+                *callbacks,
+                SaveEachEpoch(self.model_file),
+            ]
         with CtrlC() as ctrl_c:
             model.fit(
-                data.epochs(done, self.settings.epochs),
+                _epochs(model.distribute_strategy, data, done, self.settings.epochs),
                 validation_data=data.validation,
                 initial_epoch=done,
                 epochs=self.settings.epochs,
@@ -239,10 +261,15 @@ class Run:
         )
 
 
-def _strategy(settings: Settings) -> tf.distribute.Strategy:
-    if settings.strategy == "mirrored":
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
+def _epochs(strategy: tf.distribute.Strategy, data: Any, start: int, stop: int) -> Iterable:
+    """The training batches, of which each worker reads its own where the data can be shared so."""
+    of_worker = getattr(data, "worker_epochs", None)
+    if of_worker is None or not spans_workers(strategy):
+        return data.epochs(start, stop)
+    with blames_input():
+        return strategy.distribute_datasets_from_function(
+            lambda context: of_worker(context, start, stop)
+        )
 
 
 def _learning_rate(settings: Settings, batches: int):

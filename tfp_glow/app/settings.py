@@ -12,6 +12,7 @@ from typing import Any
 from tfp_glow.app.architectures import CLASSIFIERS, FAMILIES, FLOWS, Family
 from tfp_glow.app.autoencoders import POSTERIORS, PRIORS
 from tfp_glow.app.errors import UserError
+from tfp_glow.app.strategies import STRATEGIES
 from tfp_glow.core.checks import check_choice, check_positive_int
 from tfp_glow.data.table_files import is_table
 
@@ -59,7 +60,8 @@ class Settings:
     data: str = _setting(
         "digits",
         DATA,
-        "digits, a .npz file, a folder of images, or tfds:NAME; or a table: .csv, .parquet, .npy.",
+        "digits, a .npz file, a folder of images or of .tfrecord files, a pattern of these, or "
+        "tfds:NAME; or a table: .csv, .parquet, .npy.",
     )
     data_dir: str | None = _setting(None, DATA, "Folder of tensorflow-datasets.")
     download: bool = _setting(False, DATA, "Allow to download the data.")
@@ -146,7 +148,8 @@ class Settings:
     strategy: str = _setting(
         "none",
         TRAINING,
-        "none, for one device, or mirrored, for all GPUs; --batch-size is that of all together.",
+        "none, for one device; mirrored, for all GPUs; multiworker, for several machines with a "
+        "TF_CONFIG each; tpu. --batch-size is that of all together.",
     )
 
     def __post_init__(self):
@@ -158,7 +161,7 @@ class Settings:
         self._fill(self._family.suiting(self.architecture))
         check_positive_int(self.epochs, "epochs")
         check_choice(self.schedule, ("cosine", "constant"), "schedule")
-        check_choice(self.strategy, ("none", "mirrored"), "strategy")
+        check_choice(self.strategy, STRATEGIES, "strategy")
         if self.patience is not None:
             check_positive_int(self.patience, "patience")
         for argument in ("learning_rate", "warmup_epochs", "weight_decay", "seed"):
@@ -197,6 +200,11 @@ class Settings:
         for argument, value in self._arguments().items():
             if argument not in accepted:
                 raise ValueError(f"{argument} means nothing to {chosen}. Received: {value!r}.")
+        if self.task == "classify" and self.strategy == "multiworker":
+            raise ValueError(
+                "strategy multiworker means nothing to the task 'classify': Keras trains no model "
+                "of its own on several workers."
+            )
 
     def _fill(self, values: dict) -> None:
         """Sets what is still open."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
 from tfp_glow.data.options import Options
 from tfp_glow.data.parts import Part
+from tfp_glow.data.sharding import by_example, replica_batches
 
 __all__ = ["Epochs"]
 
@@ -29,23 +30,44 @@ class Epochs:
 
     def range(self, start: int, stop: int) -> tf.data.Dataset:
         """The batches of the epochs from `start` to before `stop`."""
-        return self._flattened(tf.data.Dataset.range(start, stop))
+        return self._flattened(self.part.opened(), tf.data.Dataset.range(start, stop))
 
     def any(self) -> tf.data.Dataset:
         """The batches of one epoch, of another each time."""
         numbers = tf.data.Dataset.random(self.options.seed, rerandomize_each_iteration=True)
-        batches = self._flattened(numbers.take(1))
-        count = self.part.batches(self.options.batch_size, self.fit).cardinality()
+        part = self.part.opened()
+        batches = self._flattened(part, numbers.take(1))
+        count = part.batches(self.options.batch_size, self.fit).cardinality()
         return (
             batches.apply(tf.data.experimental.assert_cardinality(count)) if count >= 0 else batches
         )
 
-    def _flattened(self, numbers: tf.data.Dataset) -> tf.data.Dataset:
-        return numbers.flat_map(self._epoch).prefetch(tf.data.AUTOTUNE)
+    def of_worker(
+        self, context: tf.distribute.InputContext, start: int, stop: int
+    ) -> tf.data.Dataset:
+        """The batches of a worker's replicas, one after the other, from its stretch of the part.
 
-    def _epoch(self, number: tf.Tensor) -> tf.data.Dataset:
+        Raises:
+          ValueError: If the batch size cannot be divided by the number of all replicas.
+        """
+        workers, of_all = context.num_input_pipelines, context.num_replicas_in_sync
+        if self.options.batch_size % of_all:
+            raise ValueError(
+                f"batch_size must be divisible by the number of replicas, {of_all}, where each "
+                f"reads its own images. Received: {self.options.batch_size}."
+            )
+        size, replicas = self.options.batch_size // of_all, of_all // workers
+        own = self.part.stretch(context.input_pipeline_id, workers)
+        options = replace(self.options, batch_size=replicas * size)
+        return replica_batches(Epochs(own, options, self.fit).range(start, stop), replicas, size)
+
+    def _flattened(self, part: Part, numbers: tf.data.Dataset) -> tf.data.Dataset:
+        epochs = numbers.flat_map(lambda number: self._epoch(part, number))
+        return by_example(epochs.prefetch(tf.data.AUTOTUNE))
+
+    def _epoch(self, part: Part, number: tf.Tensor) -> tf.data.Dataset:
         seed = tf.random.experimental.stateless_fold_in([self.options.seed, 0], number)
-        batches = self.part.batches(self.options.batch_size, self.fit, seed=seed)
+        batches = part.batches(self.options.batch_size, self.fit, seed=seed)
         return _flip(batches, seed) if self.options.flip else batches
 
 

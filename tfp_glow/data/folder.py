@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.data.image_bytes import decode, like_the_first, unreadable
 from tfp_glow.data.options import Options
 from tfp_glow.data.parts import Indexed, Source, find_splits
 from tfp_glow.data.validation import missing_labels
@@ -91,44 +92,12 @@ def _loader(paths: list[Path], expected: tuple, classes: dict[str, int] | None) 
 
 def _read(expected: tuple, name: tf.Tensor) -> tf.Tensor:
     path = os.fsdecode(name.numpy())
-    image = _decode(path)
-    if expected[-1] == 3 and image.shape[-1] == 1:
-        image = tf.image.grayscale_to_rgb(image)
-    if not image.shape.is_compatible_with(expected):
-        raise ValueError(
-            f"images of source must all have shape {expected} like the first; image_size resizes "
-            f"them. Received: {tuple(image.shape)} in '{path}'."
-        )
-    return image
+    return like_the_first(_decode(path), expected, f"'{path}'")
 
 
 def _decode(path) -> tf.Tensor:
     try:
-        content = tf.io.read_file(os.fspath(path))
-        image = tf.io.decode_image(content)  # An animation has one dimension more.
+        content = tf.io.read_file(os.fspath(path)).numpy()
     except tf.errors.OpError as error:
-        reason = type(error).__name__
-        raise ValueError(
-            f"source has an unreadable image. Received: '{path}' ({reason})."
-        ) from None
-    if _is_16_bit_png(content.numpy()):
-        raise ValueError(
-            f"source must have images of 8 bits. Received: '{path}', a PNG of 16 bits."
-        )
-    if image.shape.rank == 4:
-        image = _only_frame(image, path)
-    has_alpha = image.shape[-1] in (2, 4)
-    return image[..., :-1] if has_alpha else image
-
-
-def _is_16_bit_png(content: bytes) -> bool:
-    return content.startswith(b"\x89PNG") and content[24] == 16
-
-
-def _only_frame(frames: tf.Tensor, path) -> tf.Tensor:
-    if len(frames) > 1:
-        raise ValueError(
-            "source must have images that stand still. "
-            f"Received: '{path}', an animation of {len(frames)} frames."
-        )
-    return frames[0]
+        raise unreadable(f"'{path}'", error) from None
+    return decode(content, f"'{path}'")

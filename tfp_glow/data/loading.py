@@ -15,6 +15,9 @@ from tfp_glow.data.epochs import Epochs
 from tfp_glow.data.folder import read_folder
 from tfp_glow.data.options import Options
 from tfp_glow.data.parts import Part, Source
+from tfp_glow.data.record_files import is_records
+from tfp_glow.data.records import read_records
+from tfp_glow.data.sharding import by_example
 from tfp_glow.data.streams import read_builder, read_dataset, read_tfds
 
 __all__ = ["ImageData", "load_images"]
@@ -35,6 +38,10 @@ class ImageData:
       epochs: `epochs(start, stop)` gives the batches of the epochs from `start` to before `stop`,
         one epoch after the other; the order and the flips of an epoch depend on the seed and the
         epoch's number alone, so that training can go on where it was.
+      worker_epochs: `worker_epochs(context, start, stop)` gives those of a worker that reads a
+        stretch of the images alone, as a function for
+        `tf.distribute.Strategy.distribute_datasets_from_function` would; None where all workers are
+        to read everything, and to take a part of each batch.
     """
 
     train: tf.data.Dataset
@@ -44,6 +51,7 @@ class ImageData:
     num_bins: int
     num_classes: int | None
     epochs: Callable[[int, int], tf.data.Dataset]
+    worker_epochs: Callable[[tf.distribute.InputContext, int, int], tf.data.Dataset] | None = None
 
 
 def load_images(
@@ -63,7 +71,7 @@ def load_images(
     """Loads integer images as batches for training, validation and test.
 
     Splits that the source has are kept; a missing validation or test split is taken from its
-    training images. Folders and streams are read as they are used, never as a whole.
+    training images. Folders, records and streams are read as they are used, never as a whole.
 
     Args:
       source: One of
@@ -74,11 +82,17 @@ def load_images(
           and x_val, y_val;
         - the path of a folder of images, flat or with one subfolder a class, or with subfolders
           train, validation or val, and test of that form;
+        - the path of a folder of TFRecord files, whose names have `.tfrecord` in them, in the
+          folder or one level below, or a pattern of such paths, as "faces/*.tfrecord"; their names
+          or their folders' tell train, validation or val, and test, as in
+          "faces-test.tfrecord-00000-of-00008". Records are `tf.train.Example`s with the feature
+          `image`, the bytes of a PNG, JPEG, GIF or BMP file, or of the values with `height`,
+          `width` and, but for grey ones, `depth` beside it; and `label`, an integer;
         - a builder of tensorflow-datasets, or "tfds:NAME";
         - "digits", scikit-learn's 8 x 8 digits with values from 0 to 16.
       batch_size: Images a batch; the last batch may have fewer.
-      labels: Whether to give labels too. Those of a `tf.data.Dataset` are read once to count
-        the classes.
+      labels: Whether to give labels too. Those of records and of a `tf.data.Dataset` are read once
+        to count the classes.
       num_bits: Bits to keep of the 8 of a pixel: x becomes floor(x / 2**(8 - num_bits)). No
         effect on the digits.
       flip: Whether to flip half of the training images, drawn at random, left to right.
@@ -110,12 +124,13 @@ def load_images(
     image_shape = _common_shape(parts, options.image_size)
     divisor = 2 ** (8 - options.num_bits) if found.num_bins == 256 else 1
     fit = _fitter(options, image_shape, divisor)
-    training = Epochs(parts["train"].opened(), options, fit)
+    training = Epochs(parts["train"], options, fit)
     batches = {
-        name: part.batches(options.batch_size, fit).prefetch(tf.data.AUTOTUNE)
+        name: by_example(part.batches(options.batch_size, fit).prefetch(tf.data.AUTOTUNE))
         for name, part in parts.items()
         if name != "train"
     }
+    can_be_shared = parts["train"].stretch(0, 1) is not None
     return ImageData(
         train=training.any(),
         validation=batches.get("validation"),
@@ -124,6 +139,7 @@ def load_images(
         num_bins=found.num_bins // divisor,
         num_classes=found.num_classes,
         epochs=training.range,
+        worker_epochs=training.of_worker if can_be_shared else None,
     )
 
 
@@ -138,6 +154,7 @@ READERS: tuple[tuple[Callable, Callable], ...] = (
     (lambda s: isinstance(s, str) and s == "digits", read_digits),
     (lambda s: isinstance(s, str) and s.startswith("tfds:"), read_tfds),
     (lambda s: _is_path(s) and Path(s).suffix.lower() == ".npz", read_npz),
+    (is_records, read_records),
     (lambda s: _is_path(s) and os.path.isdir(os.path.expanduser(s)), read_folder),
     (lambda s: hasattr(s, "as_dataset") and hasattr(s, "info"), read_builder),
 )
@@ -147,7 +164,7 @@ def _reader(source) -> Callable[..., Source]:
     for matches, reader in READERS:
         if matches(source):
             return reader
-    known = "'digits', 'tfds:NAME', a .npz file or a folder"
+    known = "'digits', 'tfds:NAME', a .npz file, .tfrecord files or a folder"
     if _is_path(source):
         raise ValueError(f"source must be {known} that exists. Received: {str(source)!r}.")
     raise TypeError(

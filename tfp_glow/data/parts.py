@@ -11,7 +11,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Indexed", "Part", "Sliced", "Source", "Stream", "find_splits"]
+__all__ = [
+    "EVERYTHING",
+    "Indexed",
+    "Part",
+    "Share",
+    "Sliced",
+    "Source",
+    "Stream",
+    "find_splits",
+    "shares_of",
+    "shuffled",
+    "stretch_of",
+]
 
 SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 SHUFFLE_BYTES, SHUFFLE_IMAGES = 2**28, 2**16  # what the buffer that shuffles a stream may hold
@@ -27,6 +39,13 @@ class Part(abc.ABC):
     def opened(self) -> Part:
         """The part with its files open, which cannot be done inside of a graph."""
         return self
+
+    def stretch(self, worker: int, workers: int) -> Part | None:
+        """What one of several workers reads of it; None where each must read everything.
+
+        Stretches are of one length, so that two of them may share an example.
+        """
+        return None
 
     @abc.abstractmethod
     def batches(self, size: int, fit: Callable, *, seed=None) -> tf.data.Dataset:
@@ -79,6 +98,40 @@ class Indexed(Part):
 
 
 @dataclass(frozen=True)
+class Share:
+    """Part of every stretch of a stream.
+
+    Multiples of the golden ratio modulo 1 fill [0, 1) evenly, and an irrational step meets no
+    period in the labels.
+
+    Args:
+      phase: Where the multiples start, in 2**-32.
+      low: The least that is in the share, in 2**-32.
+      high: The least that is above it.
+    """
+
+    phase: int
+    low: int
+    high: int
+
+    def has(self, index):
+        """Whether examples are in the share, by their places in the stream, int64."""
+        position = (index * GOLDEN + self.phase) % 2**32
+        return (position >= self.low) & (position < self.high)
+
+
+EVERYTHING = Share(0, 0, 2**32)
+
+
+def shares_of(fractions: dict[str, float], seed: int) -> dict[str, Share]:
+    """Disjoint shares of the given fractions, and the rest under "train"."""
+    phase = int(np.random.default_rng(seed).integers(2**32))
+    edges = [int(edge * 2**32) for edge in np.cumsum([0.0, *fractions.values()])] + [2**32]
+    spans = zip([*fractions, "train"], itertools.pairwise(edges), strict=True)
+    return {name: Share(phase, low, high) for name, (low, high) in spans}
+
+
+@dataclass(frozen=True)
 class Stream(Part):
     """Examples that can only be read one after the other."""
 
@@ -88,37 +141,22 @@ class Stream(Part):
     def batches(self, size: int, fit: Callable, *, seed=None) -> tf.data.Dataset:
         examples = self.dataset
         if seed is not None:
-            fitting = max(1, SHUFFLE_BYTES // math.prod(self.image_shape))
-            number = tf.random.stateless_uniform([], seed, None, None, tf.int64)
-            examples = examples.shuffle(
-                min(fitting, SHUFFLE_IMAGES), seed=number, reshuffle_each_iteration=False
-            )
+            examples = shuffled(examples, math.prod(self.image_shape), seed)
         return examples.map(fit, num_parallel_calls=tf.data.AUTOTUNE).batch(size)
 
     def split(self, fractions: dict[str, float], seed: int) -> dict[str, Part]:
-        phase = int(np.random.default_rng(seed).integers(2**32))
-        edges = [int(edge * 2**32) for edge in np.cumsum([0.0, *fractions.values()])] + [2**32]
-        return {
-            name: replace(self, dataset=self._keep(phase, low, high))
-            for name, (low, high) in zip(
-                [*fractions, "train"], itertools.pairwise(edges), strict=True
-            )
-        }
+        shares = shares_of(fractions, seed)
+        return {name: replace(self, dataset=self._keep(share)) for name, share in shares.items()}
 
-    def _keep(self, phase: int, low: int, high: int) -> tf.data.Dataset:
-        # Multiples of the golden ratio modulo 1 fill [0, 1) evenly, so each part gets its share
-        # of every stretch of the stream, and an irrational step meets no period in the labels.
-        def inside(index, _):
-            position = tf.bitwise.bitwise_and(index * GOLDEN + phase, 2**32 - 1)
-            return (position >= low) & (position < high)
-
-        kept = self.dataset.enumerate().filter(inside).map(lambda _, example: example)
+    def _keep(self, share: Share) -> tf.data.Dataset:
+        numbered = self.dataset.enumerate()
+        kept = numbered.filter(lambda index, _: share.has(index)).map(lambda _, example: example)
         if next(iter(kept.take(1)), None) is None:
             raise ValueError("source has too few images to split: a part has none.")
         size = self.dataset.cardinality()
         if not 0 <= size <= COUNTED_IMAGES:
             return kept
-        count = tf.math.count_nonzero(inside(tf.range(size), None))  # a filter cannot know it
+        count = tf.math.count_nonzero(share.has(tf.range(size)))  # a filter cannot know it
         return kept.apply(tf.data.experimental.assert_cardinality(count))
 
 
@@ -137,12 +175,38 @@ class Sliced(Part):
     def batches(self, size: int, fit: Callable, *, seed=None) -> tf.data.Dataset:
         return self.opened().batches(size, fit, seed=seed)
 
+    def stretch(self, worker: int, workers: int) -> Sliced:
+        start, stop = stretch_of(self.stop - self.start, worker, workers)
+        return replace(self, start=self.start + start, stop=self.start + stop)
+
     def split(self, fractions: dict[str, float], seed: int) -> dict[str, Part]:
         ranges = _ranges(self.stop - self.start, fractions)
         return {
             name: replace(self, start=self.start + start, stop=self.start + stop)
             for name, (start, stop) in ranges.items()
         }
+
+
+def shuffled(examples: tf.data.Dataset, size: float, seed: tf.Tensor) -> tf.data.Dataset:
+    """A stream in a random order, in a function that tf.data traces.
+
+    Args:
+      examples: The stream.
+      size: Bytes of an example, by which the buffer is as large as memory allows.
+      seed: A stateless seed `[2]`.
+    """
+    # Of this function's graph alone. By the seed of the program, where that is 0, TensorFlow would
+    # ask in Python whether the number is 0 too.
+    tf.random.set_seed(1)
+    number = tf.random.stateless_uniform([], seed, None, None, tf.int64)
+    fitting = min(SHUFFLE_IMAGES, max(1, int(SHUFFLE_BYTES / size)))
+    return examples.shuffle(fitting, seed=number, reshuffle_each_iteration=False)
+
+
+def stretch_of(size: int, worker: int, workers: int) -> tuple[int, int]:
+    """Where a worker's stretch of `size` examples starts and stops, for `Part.stretch`."""
+    start = size * worker // workers
+    return start, start + math.ceil(size / workers)
 
 
 def find_splits(names: Iterable[str], where: str) -> dict[str, str]:

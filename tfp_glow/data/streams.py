@@ -17,9 +17,28 @@ from tfp_glow.data.validation import (
     require,
 )
 
-__all__ = ["read_builder", "read_dataset", "read_tfds"]
+__all__ = ["count_classes", "read_builder", "read_dataset", "read_tfds"]
 
 REMOTE_NAME = re.compile(r"\w+:[A-Za-z]")  # a community's data set, looked up over the network
+
+
+def count_classes(labels: tf.data.Dataset, what: str = "labels") -> int:
+    """The number of classes in batches of labels from 0; `what` names them in errors.
+
+    Raises:
+      ValueError: If a label is negative.
+    """
+
+    def widen(span, batch):
+        batch = tf.cast(batch, tf.int64)
+        smallest, largest = tf.reduce_min(batch), tf.reduce_max(batch)
+        return tf.minimum(span[0], smallest), tf.maximum(span[1], largest)
+
+    start = tf.constant(LARGEST_LABEL, tf.int64), tf.constant(-1, tf.int64)
+    smallest, largest = labels.reduce(start, widen)
+    if smallest < 0:
+        raise ValueError(f"{what} must not be negative. Received: {int(smallest)}.")
+    return int(largest) + 1
 
 
 def read_dataset(source: tf.data.Dataset, options: Options) -> Source:
@@ -28,7 +47,7 @@ def read_dataset(source: tf.data.Dataset, options: Options) -> Source:
         raise ValueError("source must end; leave out repeat(). Received: an infinite dataset.")
     convert, image_shape = _converter(source, options.labels, "source")
     part = Stream(source.map(convert), image_shape)
-    return Source({"train": part}, _count_classes(part) if options.labels else None)
+    return Source({"train": part}, count_classes(_labels(part)) if options.labels else None)
 
 
 def read_tfds(source: str, options: Options) -> Source:
@@ -57,7 +76,7 @@ def read_builder(source, options: Options) -> Source:
     if not options.labels:
         return Source(parts)
     known = getattr(source.info.features["label"], "num_classes", None)
-    return Source(parts, known or max(_count_classes(part) for part in parts.values()))
+    return Source(parts, known or max(count_classes(_labels(part)) for part in parts.values()))
 
 
 def _tfds_part(builder, name: str, labels: bool) -> Part:
@@ -145,19 +164,8 @@ def _to_int32(label: tf.Tensor, what: str) -> tf.Tensor:
     return tf.cast(label, tf.int32)
 
 
-def _count_classes(part: Part) -> int:
-    def widen(span, labels):
-        smallest, largest = span
-        return (
-            tf.minimum(smallest, tf.reduce_min(labels)),
-            tf.maximum(largest, tf.reduce_max(labels)),
-        )
-
-    labels = part.batches(1024, lambda _, label: label)
-    smallest, largest = labels.reduce((tf.int32.max, -1), widen)
-    if smallest < 0:
-        raise ValueError(f"labels must not be negative. Received: {int(smallest)}.")
-    return int(largest) + 1
+def _labels(part: Part) -> tf.data.Dataset:
+    return part.batches(1024, lambda _, label: label)
 
 
 def _not_there(name: str, data_dir) -> ValueError:

@@ -59,6 +59,9 @@ def train(
     except KeyboardInterrupt:
         typer.echo(f"\nInterrupted. {_how_to_go_on(run)}", err=True)
         raise typer.Exit(130) from None
+    if measured is None:
+        typer.echo(f"Training is over on this worker. The first one writes {folder}.")
+        return
     typer.echo(f"{run.task.found(measured)}. The model and its pictures are in {folder}.")
 
 

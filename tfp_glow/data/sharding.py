@@ -1,0 +1,33 @@
+"""How several workers of `tf.distribute` share a data set."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+__all__ = ["by_example", "replica_batches"]
+
+
+def by_example(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """The same batches; of each, every worker takes its part.
+
+    Left to itself TensorFlow may share the files that it finds instead, each with all that follows
+    it: a range of examples, or an epoch.
+    """
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return batches.with_options(options)
+
+
+def replica_batches(batches: tf.data.Dataset, replicas: int, size: int) -> tf.data.Dataset:
+    """Each batch of a worker as one of `size` for each of its replicas; the last may be empty."""
+
+    def split(*batch):
+        batch = batch if len(batch) > 1 else batch[0]
+
+        def of_replica(replica):
+            start = replica * size
+            return tf.nest.map_structure(lambda rows: rows[start : start + size], batch)
+
+        return tf.data.Dataset.range(replicas).map(of_replica)
+
+    return batches.flat_map(split)

@@ -236,7 +236,7 @@ def test_statistics_are_those_of_all_pixels():
 @pytest.mark.slow
 def test_an_irevnet_shows_that_it_keeps_the_images(data, tmp_path):
     folder = tmp_path / "run"
-    result = invoke("train", "--data", data, *options("irevnet"), "--epochs", 2, "--output", folder)
+    result = invoke("train", "--data", data, *options("irevnet"), "--epochs", 1, "--output", folder)
     assert result.exit_code == 0, result.output
     assert (folder / "reconstructions.png").exists()
     images = np.load(data)["x_test"].astype("int32")

@@ -14,6 +14,8 @@ from tfp_glow.app.settings import Settings
 from tfp_glow.app.trained import load_trained
 from tfp_glow.app.vae_task import Autoencode
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 BATCHES = 3
 TINY = ("--task", "vae", "--batch-size", 32, "--latents", 2, "--hidden-units", 8)
 

@@ -211,6 +211,14 @@ def test_a_saved_model_is_the_same_and_goes_on_with_the_same_noise(fitted, tmp_p
     assert whole.evaluate(IMAGES, verbose=0) == whole.evaluate(IMAGES, verbose=0)
 
 
+def test_the_bound_takes_seeds_of_any_kind(fitted):
+    model, _ = fitted
+    for seed in (3, [3, 4], tf.constant([3, 4])):
+        bound = model.bound(IMAGES[:4], seed=seed)
+        np.testing.assert_array_equal(model.bound(IMAGES[:4], seed=seed), bound)
+    assert (model.bound(IMAGES[:4], seed=4) != bound).numpy().any()
+
+
 def test_samples_and_reconstructions(fitted):
     model, _ = fitted
     x = model.sample(5, seed=1)

@@ -223,7 +223,7 @@ class VAE(ProbabilisticModel):
 
     def bound(self, x, *, seed=None):
         """The bound of log p(x) that training maximizes, `[N]` in nats, with noise of that seed."""
-        return _bound(*self((x, None, seed)))
+        return _bound(*self((x, None, stateless_seed(seed))))
 
     def importance_weighted_bound(self, x, samples: int, *, seed: int = 0) -> np.ndarray:
         """A lower bound of log p(x) in nats, `[N]`, which converges to it.

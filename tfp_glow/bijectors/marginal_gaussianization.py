@@ -40,8 +40,8 @@ class MarginalGaussianization(FlowBijector):
     Args:
       channels: Size of the last dimension.
       bins: Number of bins.
-      smoothing: Share of evenly spaced knots that is mixed into the quantiles. No bin starts
-        narrower than this share of an even one, which bounds the density of values that repeat.
+      least: Least width and height of a bin, as a share of them all. It bounds slopes, and with
+        them the density of values that repeat and what rounding does to latents.
       dtype: dtype of the parameters and of the values.
       name: Name of the bijector.
 
@@ -69,14 +69,14 @@ class MarginalGaussianization(FlowBijector):
         channels: int,
         *,
         bins: int = 32,
-        smoothing: float = 1e-5,
+        least: float = 1e-6,
         dtype: str = "float32",
         name: str | None = None,
     ):
         check_positive_int(channels, "channels")
         check_positive_int(bins, "bins", least=2)
         super().__init__(forward_min_event_ndims=1, dtype=dtype, name=name)
-        self._smoothing = check_number(smoothing, "smoothing", above=0, below=1)
+        self._least = check_number(least, "least", above=0, below=1 / (2 * bins))
         ends = np.stack([np.full(channels, -1.0), np.full(channels, 1.0)])
         self.x_ends = self.add_variable(ends, name="x_ends", trainable=False)
         self.z_ends = self.add_variable(ends, name="z_ends", trainable=False)
@@ -89,7 +89,7 @@ class MarginalGaussianization(FlowBijector):
     def knots(self) -> tuple[tf.Tensor, tf.Tensor]:
         """x and z of each channel's knots, `[channels, bins + 1]`."""
         sides = (self.x_ends, self.log_widths), (self.z_ends, self.log_heights)
-        starts = (tf.concat([_cut(*side)[0], side[0][1][:, tf.newaxis]], -1) for side in sides)
+        starts = (tf.concat([self._cut(*s)[0], s[0][1][:, tf.newaxis]], -1) for s in sides)
         return tuple(starts)
 
     def _inverse_and_log_det(self, x, condition=None):
@@ -115,8 +115,8 @@ class MarginalGaussianization(FlowBijector):
     def _bin_of(self, value, axis: str) -> Bin:
         """The bin of each value."""
         slopes = tf.exp(self.log_slopes)
-        x, widths = _cut(self.x_ends, self.log_widths)
-        z, heights = _cut(self.z_ends, self.log_heights)
+        x, widths = self._cut(self.x_ends, self.log_widths)
+        z, heights = self._cut(self.z_ends, self.log_heights)
         bins = Bin(x, widths, z, heights, slopes[:, :-1], slopes[:, 1:])
         starts, table = getattr(bins, axis), tf.stack(list(vars(bins).values()), axis=-1)
         row = bin_index(value, starts) + tf.range(starts.shape[0]) * starts.shape[1]
@@ -131,45 +131,45 @@ class MarginalGaussianization(FlowBijector):
         whole = (self.z_ends[1] - self.z_ends[0]) / (self.x_ends[1] - self.x_ends[0])
         return tf.minimum(log_slope, tf.math.log(whole))
 
+    def _cut(self, ends, log_shares) -> tuple[tf.Tensor, tf.Tensor]:
+        """Where the bins of each channel begin, and their sizes."""
+        free = 1.0 - log_shares.shape[-1] * self._least
+        shares = self._least + free * tf.nn.softmax(log_shares)
+        sizes = (ends[1] - ends[0])[:, tf.newaxis] * shares
+        return ends[0][:, tf.newaxis] + tf.cumsum(sizes, axis=-1, exclusive=True), sizes
+
     def _initialize(self, x, condition=None):
         channels, bins = self.log_widths.shape
-        values = tf.reshape(x, [-1, channels])
-        count = tf.cast(tf.maximum(tf.shape(values)[0], 2), x.dtype)
-        # The value of rank i lies where those of a normal have a share of (i + 1/2) / count.
-        normal = tfd.Normal(tf.zeros([], x.dtype), 1.0)
-        outer = -normal.quantile(0.5 / count)
-        shares = normal.cdf(outer * tf.constant(np.linspace(-1, 1, bins + 1), x.dtype))
-        ranks = shares * count - 0.5
-        knots = self._quantiles(values, tf.clip_by_value(ranks / (count - 1), 0.0, 1.0))
-        log_widths = tf.math.log(knots[1:] - knots[:-1])
+        knots, outer = _normal_quantiles(tf.reshape(x, [-1, channels]), bins + 1)
+        shares = (knots[1:] - knots[:-1]) / (knots[-1] - knots[0])
         self.x_ends.assign(tf.gather(knots, [0, bins]))
         self.z_ends.assign(tf.repeat([[-outer], [outer]], channels, axis=1))
-        self.log_widths.assign(tf.transpose(log_widths))
+        # What training is to widen must not begin at the least.
+        free = tf.maximum(shares - self._least, self._least)
+        self.log_widths.assign(tf.transpose(tf.math.log(free)))
         self.log_heights.assign(tf.zeros([channels, bins]))
-        self.log_slopes.assign(
-            tf.transpose(_log_slopes(tf.math.log(2 * outer / bins) - log_widths))
-        )
+        _, widths = self._cut(self.x_ends, self.log_widths)
+        self.log_slopes.assign(_log_slopes(tf.math.log(2 * outer / bins / widths)))
         return self._inverse_and_log_det(x)[0]
 
-    def _quantiles(self, values, shares):
-        """Of each channel, a little of evenly spaced ones mixed in, `[shares, channels]`."""
-        quantiles = tfp.stats.percentile(values, 100 * shares, axis=0, interpolation="linear")
-        low, spread = quantiles[0], quantiles[-1] - quantiles[0]
-        # A constant channel gets the knots of one around it.
-        constant = spread < MIN_SPREAD
-        low, spread = tf.where(constant, low - 1, low), tf.where(constant, 2.0, spread)
-        even = low + spread * tf.constant(np.linspace(0, 1, len(shares)), values.dtype)[:, None]
-        quantiles = tf.where(constant, even, quantiles)
-        return quantiles + self._smoothing * (even - quantiles)
 
-
-def _cut(ends, log_shares):
-    """Where the bins of each channel begin, and their sizes."""
-    sizes = (ends[1] - ends[0])[:, tf.newaxis] * tf.nn.softmax(log_shares)
-    return ends[0][:, tf.newaxis] + tf.cumsum(sizes, axis=-1, exclusive=True), sizes
+def _normal_quantiles(values, knots: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Quantiles `[knots, channels]` at which normal values have even steps; the last of these."""
+    count = tf.cast(tf.maximum(tf.shape(values)[0], 2), values.dtype)
+    even = tf.constant(np.linspace(-1, 1, knots), values.dtype)
+    # The value of rank i lies where those of a normal have a share of (i + 1/2) / count.
+    normal = tfd.Normal(tf.zeros([], values.dtype), 1.0)
+    outer = -normal.quantile(0.5 / count)
+    ranks = normal.cdf(outer * even) * count - 0.5
+    percents = tf.clip_by_value(100 * ranks / (count - 1), 0.0, 100.0)
+    quantiles = tfp.stats.percentile(values, percents, axis=0, interpolation="linear")
+    # A constant channel gets the knots of one around it.
+    constant = quantiles[-1] - quantiles[0] < MIN_SPREAD
+    return tf.where(constant, quantiles + even[:, tf.newaxis], quantiles), outer
 
 
 def _log_slopes(log):
     """Slopes at knots: between bins their slopes' harmonic mean, outside that of the outer bin."""
-    inner = log[:-1] + log[1:] + np.log(2.0) - tf.reduce_logsumexp([log[:-1], log[1:]], axis=0)
-    return tf.concat([log[:1], inner, log[-1:]], 0)
+    left, right = log[:, :-1], log[:, 1:]
+    inner = left + right + np.log(2.0) - tf.reduce_logsumexp([left, right], axis=0)
+    return tf.concat([log[:, :1], inner, log[:, -1:]], -1)

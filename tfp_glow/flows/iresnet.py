@@ -22,6 +22,7 @@ def iresnet(
     levels: int = 2,
     hidden_channels: int = 32,
     alpha: float | None = 0.05,
+    marginal_bins: int | None = 32,
     coefficient: float = 0.9,
     terms: int = 5,
     exact: bool = False,
@@ -46,6 +47,8 @@ def iresnet(
       hidden_channels: Width of the convolutional networks, on images.
       alpha: What the logit of images in [-0.5, 0.5], the first layer, leaves free at both ends, as
         a share of the interval; None for no logit.
+      marginal_bins: Bins of the splines that make each channel's marginal normal, of images, from
+        the first batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
       coefficient: Bound of the spectral norm of every layer, below 1.
       terms: Terms of the series in training; 20 in evaluation.
       exact: Whether to compute the whole Jacobian instead, for events of up to 64 values.
@@ -89,6 +92,7 @@ def iresnet(
         levels=levels,
         hidden_channels=hidden_channels,
         alpha=alpha,
+        marginal_bins=marginal_bins,
         reversible=reversible,
         num_classes=num_classes,
     )

@@ -24,6 +24,7 @@ def residual_flow(
     levels: int = 2,
     hidden_channels: int = 32,
     alpha: float | None = 0.05,
+    marginal_bins: int | None = 32,
     coefficient: float = 0.9,
     distribution: Literal["geometric", "poisson"] = "geometric",
     exact_terms: int = 2,
@@ -49,6 +50,8 @@ def residual_flow(
       hidden_channels: Width of the convolutional networks, on images.
       alpha: What the logit of images in [-0.5, 0.5], the first layer, leaves free at both ends, as
         a share of the interval; None for no logit.
+      marginal_bins: Bins of the splines that make each channel's marginal normal, of images, from
+        the first batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
       coefficient: Bound of the spectral norm of every layer, below 1.
       distribution: Of the number of terms; see `RussianRoulette`.
       exact_terms: Terms of the series that are always there.
@@ -95,6 +98,7 @@ def residual_flow(
         levels=levels,
         hidden_channels=hidden_channels,
         alpha=alpha,
+        marginal_bins=marginal_bins,
         reversible=reversible,
         num_classes=num_classes,
     )

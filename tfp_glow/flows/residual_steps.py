@@ -17,7 +17,13 @@ from tfp_glow.bijectors import (
     Squeeze,
 )
 from tfp_glow.flow import Flow, standard_normal
-from tfp_glow.flows.ingredients import EventShape, check_image, event_size, vector_flow
+from tfp_glow.flows.ingredients import (
+    EventShape,
+    check_image,
+    event_size,
+    marginals,
+    vector_flow,
+)
 from tfp_glow.networks import LipschitzConvNetwork, LipschitzMLP
 from tfp_glow.solvers.log_det_estimators import LogDetEstimator
 
@@ -47,6 +53,7 @@ class ResidualSteps:
         levels: int,
         hidden_channels: int,
         alpha: float | None,
+        marginal_bins: int | None,
         reversible: bool,
         num_classes: int | None,
     ) -> Flow:
@@ -58,8 +65,9 @@ class ResidualSteps:
                 event_shape, [repeat], num_classes=num_classes, dtype=self.dtype, name=name
             )
         check_image(event_shape, levels=levels, halvings=levels)
-        first = [] if alpha is None else [Logit(alpha, low=-0.5, high=0.5, dtype=self.dtype)]
         blocks, shape = [], tuple(event_shape)
+        first = [] if alpha is None else [Logit(alpha, low=-0.5, high=0.5, dtype=self.dtype)]
+        first += marginals(shape[-1], marginal_bins, dtype=self.dtype)
         for _ in range(levels):
             shape = (shape[0] // 2, shape[1] // 2, shape[2] * 4)
 

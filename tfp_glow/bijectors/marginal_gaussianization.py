@@ -17,7 +17,7 @@ MIN_SPREAD = 1e-6
 
 
 class MarginalGaussianization(FlowBijector):
-    """A monotone spline of each channel, which `initialize` makes the one to normal marginals.
+    """A monotone spline of each channel, which `initialize` makes the map to a normal marginal.
 
         inverse:  z = S_c(x)        log|det dz/dx| =  sum log S_c'(x)
         forward:  x = S_c^-1(z)     log|det dx/dz| = -sum log S_c'(x)
@@ -89,8 +89,10 @@ class MarginalGaussianization(FlowBijector):
     def knots(self) -> tuple[tf.Tensor, tf.Tensor]:
         """x and z of each channel's knots, `[channels, bins + 1]`."""
         sides = (self.x_ends, self.log_widths), (self.z_ends, self.log_heights)
-        starts = (tf.concat([self._cut(*s)[0], s[0][1][:, tf.newaxis]], -1) for s in sides)
-        return tuple(starts)
+        return tuple(
+            tf.concat([self._cut(ends, shares)[0], ends[1][:, tf.newaxis]], axis=-1)
+            for ends, shares in sides
+        )
 
     def _inverse_and_log_det(self, x, condition=None):
         x_in = self._between(x, self.x_ends)

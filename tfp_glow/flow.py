@@ -211,8 +211,7 @@ class Flow(TransformedDistribution):
 
             mean, variance = flow.log_prob_moments(x, draws=64)
         """
-        if check_positive_int(draws, "draws") < 2:
-            raise ValueError(f"draws must be at least 2. Received: {draws}.")
+        check_positive_int(draws, "draws", least=2)
         x = self._checked_event(x)
 
         @tf.function(autograph=False)

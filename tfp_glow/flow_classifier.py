@@ -89,8 +89,7 @@ class FlowClassifier(DistributionModel):
         name: str | None = None,
     ):
         _check_flow(flow)
-        if check_positive_int(num_classes, "num_classes") < 2:
-            raise ValueError(f"num_classes must be at least 2. Received: {num_classes}.")
+        check_positive_int(num_classes, "num_classes", least=2)
         if likelihood_weight is None:
             likelihood_weight = 1.0 / flow.event_shape.num_elements()
         check_number(likelihood_weight, "likelihood_weight", least=0)

@@ -75,8 +75,7 @@ def interpolate(flow: Flow, start, end, *, steps: int = 8, condition=None):
 
         frames = interpolate(flow, faces[0], faces[1], steps=10)
     """
-    if check_positive_int(steps, "steps") < 2:
-        raise ValueError(f"steps must be at least 2. Received: {steps}.")
+    check_positive_int(steps, "steps", least=2)
     z_start, z_end = flow.encode(start, condition), flow.encode(end, condition)
     weights = tf.constant(np.linspace(0.0, 1.0, steps), z_start.dtype)
     weights = tf.reshape(weights, [steps] + [1] * z_start.shape.rank)

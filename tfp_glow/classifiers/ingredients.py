@@ -19,8 +19,7 @@ def check_common(
 ) -> tuple[int, int, int]:
     """The image shape as a tuple; raises where an argument is not what it must be."""
     check_image(image_shape, levels=1, halvings=0, argument="image_shape")
-    if check_positive_int(num_classes, "num_classes") < 2:
-        raise ValueError(f"num_classes must be at least 2. Received: {num_classes}.")
+    check_positive_int(num_classes, "num_classes", least=2)
     check_seed(seed)
     check_dtype_policy(network_dtype, "network_dtype")
     return tuple(image_shape)

@@ -45,8 +45,7 @@ class ByClass(Tie):
 
     def __init__(self, num_classes: int, *, separation: float = 8.0, name: str | None = None):
         super().__init__(name=name)
-        if check_positive_int(num_classes, "num_classes") < 2:
-            raise ValueError(f"num_classes must be at least 2. Received: {num_classes}.")
+        check_positive_int(num_classes, "num_classes", least=2)
         self._num_classes = int(num_classes)
         self._separation = float(check_number(separation, "separation", above=0))
 

@@ -78,7 +78,7 @@ def jet(
       law: Law of the couplings, by name or as an object of `tfp_glow.laws`; see `Coupling`.
       reach: The networks see values clipped to [-reach, reach]; None for as they are.
       marginal_bins: Bins of the splines that make each channel's marginal normal, from the first
-        batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
+        batch; see `MarginalGaussianization`. None for none.
       condition_size: Size of a condition vector, which all transformers read, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them; see `Repeat`.

@@ -44,9 +44,9 @@ def levels_of_flow(
         *positions, channels = shape = tuple(fold.inverse_event_shape(shape))
         last = level == levels - 1
         kept = channels if last else channels - factored_channels(channels, factor_out)
-        parts = [*(first if level == 0 else ()), fold, steps(shape), prior(shape, kept)]
+        parts = [*first, fold, steps(shape), prior(shape, kept)]
         blocks.append(Chain([part for part in parts if part is not None]))
-        shape = (*positions, kept)
+        first, shape = (), (*positions, kept)
     return MultiScale(blocks, event_shape, factor_out=factor_out)
 
 

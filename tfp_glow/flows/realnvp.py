@@ -77,9 +77,8 @@ def realnvp(
         `"affine_softsign"` on vectors and `"affine_exp"` on images, of which each learns faster.
       reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
         densities that float32 can tell; None for as they are, as in version 0.1.0.
-      marginal_bins: Bins of the splines that make each channel's marginal normal, of images,
-        from the first batch; see `MarginalGaussianization`. None for none,
-        as in version 0.1.0.
+      marginal_bins: Bins of the splines that make each channel's marginal normal, of images, from
+        the first batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them, on vectors;

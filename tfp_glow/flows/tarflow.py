@@ -84,7 +84,7 @@ def tarflow(
       reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
         densities that float32 can tell; None for as they are.
       marginal_bins: Bins of the splines that make each channel's marginal normal, from the first
-        batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
+        batch; see `MarginalGaussianization`. None for none.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       label_dropout: Share of the labels that training replaces by the null class -1; 0 for no null

@@ -147,8 +147,7 @@ def get_likelihood(name: str, num_bins: int | None) -> Likelihood:
     """
     check_choice(name, LIKELIHOODS, "likelihood")
     if name == "discretized_logistic":
-        if check_positive_int(num_bins, "num_bins") < 2:
-            raise ValueError(f"num_bins must be at least 2. Received: {num_bins}.")
+        check_positive_int(num_bins, "num_bins", least=2)
         return DiscretizedLogistic(num_bins)
     if num_bins is not None:
         raise ValueError(

@@ -47,9 +47,7 @@ class RationalQuadraticSpline:
     least: float = 1e-3
 
     def __post_init__(self):
-        check_positive_int(self.bins, "bins")
-        if self.bins < 2:
-            raise ValueError(f"bins must be at least 2. Received: {self.bins}.")
+        check_positive_int(self.bins, "bins", least=2)
         check_number(self.bound, "bound", above=0)
         if not 0 < self.least * self.bins < 1:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import zlib
 
 import pytest
 
@@ -22,6 +23,24 @@ def what_stays_is_not_searched_for_garbage():
     yield
     gc.collect()
     gc.freeze()
+
+
+def _seed(name: str) -> None:
+    import keras
+
+    keras.utils.set_random_seed(zlib.crc32(name.encode()))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def seeded_module(request):
+    """The same initial weights in what a module's tests share, in every run."""
+    _seed(request.node.nodeid)
+
+
+@pytest.fixture(autouse=True)
+def seeded(request, seeded_module):
+    """The same initial weights and noise in every run, of this test alone or of all."""
+    _seed(request.node.nodeid)
 
 
 @pytest.fixture(scope="module")

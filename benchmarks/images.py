@@ -1,6 +1,7 @@
 """Likelihoods of image flows of about equal size, trained for the same time.
 
     python -m benchmarks.images glow tarflow --data mnist.npz --minutes 60
+    python -m benchmarks.images --data cifar10.npz --halve --minutes 20
 
 Two train at a time, each in a process of its own on a core of its own, until each has had so many
 minutes of its core. All train on the same batches, by Adam with a rate that rises over a fiftieth
@@ -51,15 +52,23 @@ class Images:
     batch: int = 64
 
     @classmethod
-    def load(cls, path: str) -> Images:
-        """Reads them from a file."""
+    def load(cls, path: str, halve: bool) -> Images:
+        """Reads them from a file, at half their height and width if asked."""
         with np.load(path) as file:
             parts = [file[name] for name in ("x_train", "x_test")]
-        return cls(*(part if part.ndim == 4 else part[..., np.newaxis] for part in parts))
+        parts = [part if part.ndim == 4 else part[..., np.newaxis] for part in parts]
+        return cls(*(map(_halved, parts) if halve else parts))
 
     def batches(self):
         """Random batches without end, the same for all."""
         return random_batches(self.train, self.batch)
+
+
+def _halved(images: np.ndarray) -> np.ndarray:
+    """The means of squares of 2 x 2 values, rounded."""
+    height, width, channels = images.shape[1:]
+    squares = images.reshape(-1, height // 2, 2, width // 2, 2, channels)
+    return np.rint(squares.mean((2, 4), dtype=np.float32)).astype(np.uint8)
 
 
 def main() -> None:
@@ -68,7 +77,8 @@ def main() -> None:
     if options.worker:
         _work(**options.worker)
         return
-    common = {"data": options.data, "minutes": options.minutes, "output": str(options.output)}
+    common = {name: getattr(options, name) for name in ("data", "halve", "minutes")}
+    common["output"] = str(options.output)
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(CORES))
         measure = functools.partial(_in_worker, common, options.peers_python)
@@ -83,13 +93,13 @@ def _in_worker(common: dict, peers_python: str | None, model: str) -> dict:
         return worker.ask("train")
 
 
-def _work(*, data: str, minutes: float, output: str, model: str) -> None:
+def _work(*, data: str, halve: bool, minutes: float, output: str, model: str) -> None:
     core = list(MODULES).index(model) % CORES
     os.sched_setaffinity(0, {core})
     folder = pathlib.Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     train = importlib.import_module(MODULES[model]).train
-    images, name = Images.load(data), pathlib.Path(data).stem
+    images, name = Images.load(data, halve), pathlib.Path(data).stem + "-halved" * halve
 
     def measure() -> dict:
         start, budget = time.perf_counter(), Budget(minutes)
@@ -105,6 +115,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", default=list(MODULES), help=", ".join(MODULES))
     parser.add_argument("--data", help="mnist.npz, as Keras has it, or alike")
+    parser.add_argument("--halve", action="store_true", help="means of 2 x 2 pixels, rounded")
     parser.add_argument("--minutes", type=float, default=60.0, help="time on a core, of training")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/images"))
     parser.add_argument("--peers-python", help="interpreter that has normflows")

@@ -18,8 +18,8 @@ __all__ = ["train"]
 
 SIZES = {
     "glow": {"levels": 2, "steps": 8, "hidden_channels": 96},
-    "jet": {"patch_size": 7, "blocks": 4, "channel_couplings": 2, "width": 48, "layers": 1},
-    "tarflow": {"patch_size": 7, "blocks": 4, "width": 64, "layers": 2},
+    "jet": {"blocks": 4, "channel_couplings": 2, "width": 48, "layers": 1},
+    "tarflow": {"blocks": 4, "width": 64, "layers": 2},
 }
 
 
@@ -53,8 +53,9 @@ def train(
 
 
 def build(name: str, shape: Sequence[int]):
-    """The untrained flow."""
-    return flows.RECIPES[name](shape, seed=0, **SIZES[name])
+    """The untrained flow, of transformers with sixteen patches an image."""
+    patches = {} if name == "glow" else {"patch_size": shape[0] // 4}
+    return flows.RECIPES[name](shape, seed=0, **patches, **SIZES[name])
 
 
 class _Pace(keras.callbacks.Callback):

@@ -123,9 +123,10 @@ class ContinuousFlow(NoisyBijector):
         self._solver = tfp.math.ode.DormandPrince(
             rtol=tolerance, atol=tolerance, max_num_steps=MAX_STEPS
         )
+        # One trace, which takes seconds, serves eager calls and every graph. It is not kept as the
+        # tf.function itself, which a SavedModel would export beside its signatures.
         solve = tf.function(self._solve, autograph=False)
-        # Not the tf.function itself, which a SavedModel would export beside its signatures.
-        self._solve_in_graph = lambda *arguments: _traced_for_any_batch(solve, arguments)
+        self._solve_once_traced = lambda *arguments: _traced_for_any_batch(solve, arguments)
         self.add_noise_seed(seed)
         hold_network(self, network)
 
@@ -157,11 +158,11 @@ class ContinuousFlow(NoisyBijector):
             return value, tf.zeros_like(value[..., 0])
         weights = [tf.convert_to_tensor(v) for v in self.keras_variables]
         seed = self.drawn_seed()
-        # Eagerly, operation by operation, the solver would take seconds.
-        solve = self._solve_in_graph if tf.executing_eagerly() else self._solve
 
         def on_batch(inputs):
-            return solve(direction, *split_condition(inputs), weights, seed, self._is_penalized)
+            return self._solve_once_traced(
+                direction, *split_condition(inputs), weights, seed, self._is_penalized
+            )
 
         moved, log_det, cost = with_one_batch_dimension(on_batch, value, 1, condition)
         if self._is_penalized:

@@ -82,6 +82,24 @@ def test_the_gradient_of_a_density_compiles():
 
 
 @pytest.mark.slow
+def test_a_field_that_was_frozen_is_trained_again():
+    field = MLP(2, hidden_units=(), inputs=(2,), condition_size=1, seed=0, dtype="float64")
+    flow = tgb.ContinuousFlow(field, dtype="float64")
+
+    def gradient_sizes():
+        with tf.GradientTape() as tape:
+            tape.watch([v.value for v in field.variables])
+            loss = tf.reduce_sum(flow.forward(tf.identity(Z)))
+        gradients = tape.gradient(loss, [v.value for v in field.variables])
+        return [0.0 if g is None else np.abs(g).max() for g in gradients]
+
+    field.trainable = False
+    assert not any(gradient_sizes())
+    field.trainable = True
+    assert all(gradient_sizes())
+
+
+@pytest.mark.slow
 def test_values_are_those_of_tfp(network):
     ours = tgb.ContinuousFlow(network, tolerance=1e-9, dtype="float64")
     theirs = tfp.bijectors.FFJORD(

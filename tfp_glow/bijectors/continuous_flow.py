@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
@@ -12,6 +13,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow.core import modes
 from tfp_glow.core.checks import check_callable, check_choice, check_number, check_sizes
+from tfp_glow.core.compat import is_training
 from tfp_glow.core.conditioner import hold_network
 from tfp_glow.core.conditions import check_condition
 from tfp_glow.core.noise import NoisyBijector, noise_like
@@ -125,8 +127,8 @@ class ContinuousFlow(NoisyBijector):
         )
         # One trace, which takes seconds, serves eager calls and every graph. It is not kept as the
         # tf.function itself, which a SavedModel would export beside its signatures.
-        solve = tf.function(self._solve, autograph=False)
-        self._solve_once_traced = lambda *arguments: _traced_for_any_batch(solve, arguments)
+        solve = tf.function(lambda phase, *others: self._solve(*others), autograph=False)
+        self._solve_once_traced = functools.partial(_traced_for_any_batch, solve)
         self.add_noise_seed(seed)
         hold_network(self, network)
 
@@ -160,9 +162,8 @@ class ContinuousFlow(NoisyBijector):
         seed = self.drawn_seed()
 
         def on_batch(inputs):
-            return self._solve_once_traced(
-                direction, *split_condition(inputs), weights, seed, self._is_penalized
-            )
+            given = (*split_condition(inputs), weights, seed)
+            return self._solve_once_traced(self._phase, direction, *given, self._is_penalized)
 
         moved, log_det, cost = with_one_batch_dimension(on_batch, value, 1, condition)
         if self._is_penalized:
@@ -181,6 +182,12 @@ class ContinuousFlow(NoisyBijector):
     @property
     def _is_penalized(self) -> bool:
         return penalties_wanted() and self.has_penalty
+
+    @property
+    def _phase(self) -> tuple:
+        """What a trace depends on besides its arguments."""
+        trained = (layer.trainable for layer in self.all_layers())
+        return (is_training(), modes.current().backend, *trained)
 
     def _solve(self, direction: Pass, value, condition, weights, seed, penalized: bool):
         """Where values `[batch, size]` get to, the log-det and the penalty."""
@@ -259,11 +266,11 @@ class ContinuousFlow(NoisyBijector):
         return tf.reshape(x, [-1, *self._network_shape])
 
 
-def _traced_for_any_batch(solve, arguments: tuple):
+def _traced_for_any_batch(solve, phase: tuple, direction: Pass, value, condition, *others):
     """What `solve` makes of these, without a trace of its own for their batch size."""
-    direction, value, condition, *others = arguments
     batches = of_any_batch(value), of_any_batch(condition)
-    return solve.get_concrete_function(direction, *batches, *others)(*arguments)
+    traced = solve.get_concrete_function(phase, direction, *batches, *others)
+    return traced(phase, direction, value, condition, *others)
 
 
 def _while_it_lasts(x, velocity, trace, cost) -> tuple:

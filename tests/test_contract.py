@@ -65,7 +65,7 @@ def test_every_exported_bijector_has_an_entry():
 
 @pytest.mark.parametrize(
     "batch",
-    [(), (3,), *(pytest.param(b, marks=pytest.mark.slow) for b in ((2, 1), (2, 1, 2)))],
+    [(), (3,), pytest.param((2, 1, 2), marks=pytest.mark.slow)],
     ids=lambda batch: f"rank{len(batch)}",
 )
 def test_round_trips_and_log_dets(case, batch):

@@ -32,7 +32,7 @@ EXACT = {
     "residual_flow": {"steps": 2, **UNITS, "exact": True},
     "sylvester": {"steps": 2},
 }
-SAMPLES, CELLS, BINS = 20_000, 400, 16
+SAMPLES, CELLS, BINS = 20_000, 256, 16
 
 
 def build(name: str) -> tg.Flow:

@@ -39,7 +39,7 @@ def run_examples(page: pathlib.Path) -> None:
     namespace = {}
     for block in blocks:
         # Fewer steps show as well that the code runs.
-        exec(re.sub(r"num_steps=\d+", "num_steps=2", block), namespace)
+        exec(re.sub(r"num_(burnin_)?steps=\d+", r"num_\1steps=2", block), namespace)
 
 
 GUIDES = [page for page in PAGES if blocks_of(page)]

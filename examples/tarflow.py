@@ -41,9 +41,8 @@ def main() -> None:
 
 
 def _flow(shape, options: argparse.Namespace):
-    return flows.tarflow(
-        shape, patch_size=4, width=options.width, blocks=options.blocks, num_classes=10, seed=0
-    )
+    sizes = {name: getattr(options, name) for name in ("patch_size", "width", "blocks", "layers")}
+    return flows.tarflow(shape, num_classes=10, seed=0, **sizes)
 
 
 @tf.function
@@ -61,11 +60,13 @@ def _drawn(distribution: Noised, weight: float) -> np.ndarray:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help=".npz file in Keras' format")
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--patch-size", type=int, default=7)
+    parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--blocks", type=int, default=4)
+    parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--output", default="tarflow.png")
     return parser.parse_args()
 

@@ -339,7 +339,12 @@ def coupling_of_four(dtype: str) -> tgb.Coupling:
     return tgb.Coupling(mlp(4, 2, dtype), dtype=dtype)
 
 
-# One entry of each kind, with and without a condition, for what takes long and depends on no more.
+# One entry of each kind, with a condition where it takes one, for what takes long.
 ONE_OF_EACH = sorted(
-    {(e.kind, e.condition is None): name for name, e in sorted(REGISTRY.items())[::-1]}.values()
+    {
+        entry.kind: name
+        for conditional in (False, True)
+        for name, entry in sorted(REGISTRY.items(), reverse=True)
+        if (entry.condition is not None) == conditional
+    }.values()
 )

@@ -38,8 +38,8 @@ def run_examples(page: pathlib.Path) -> None:
     assert blocks
     namespace = {}
     for block in blocks:
-        # Fewer steps show as well that the code runs.
-        exec(re.sub(r"num_(burnin_)?steps=\d+", r"num_\1steps=2", block), namespace)
+        # Fewer steps and samples show as well that the code runs.
+        exec(re.sub(r"(num_(\w*steps|samples))=\d+", r"\1=2", block), namespace)
 
 
 GUIDES = [page for page in PAGES if blocks_of(page)]

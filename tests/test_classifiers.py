@@ -87,6 +87,7 @@ def test_xla_and_half_precision():
     assert model.predict(x[:2], verbose=0).dtype == "float32"
 
 
+@pytest.mark.slow
 def test_seeds_make_the_same_model_again():
     for name in SMALL:
         one, again = (build(name) for _ in range(2))

@@ -59,6 +59,7 @@ def trained(data, tmp_path_factory):
     return folder, result
 
 
+@pytest.mark.slow
 def test_train_writes_its_files(trained):
     folder, result = trained
     names = {path.name for path in folder.iterdir()}

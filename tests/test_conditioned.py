@@ -76,6 +76,7 @@ def factory(inputs, outputs):
     return tg.networks.MLP(outputs, hidden_units=(4,), inputs=inputs, seed=2, dtype="float64")
 
 
+@pytest.mark.slow
 def test_it_trains_and_saves_whole(tmp_path):
     flow = tg.flows.conditioned(conditional("float32"), summary(dtype="float32"), (5, 2))
     x, y = normal((32, 2), "float32"), normal((32, 5, 2), "float32", seed=1)

@@ -54,6 +54,7 @@ def test_a_linear_field_is_the_matrix_exponential():
     np.testing.assert_allclose(log_det, np.full(4, np.trace(MATRIX)), atol=SOLVER)
 
 
+@pytest.mark.slow
 def test_the_condition_has_the_closed_forms_gradient():
     flow, condition = linear_flow(condition_shape=(2,)), normal((4, 2), seed=4)
     with tf.GradientTape() as tape:

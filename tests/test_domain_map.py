@@ -143,6 +143,7 @@ def paired() -> tuple:
     return model, history, x
 
 
+@pytest.mark.slow
 def test_pairs_are_learned(paired, tmp_path):
     model, history, x = paired
     assert set(history) == {"loss", "bits_per_dim_x", "bits_per_dim_y_given_x"}
@@ -183,6 +184,7 @@ def labelled(count: int, size: int, sign: float) -> tuple:
     return data.astype("float32"), labels
 
 
+@pytest.mark.slow
 def test_classes_are_carried_over_between_sides_of_other_sizes_and_numbers():
     (x, labels_x), (y, labels_y) = labelled(300, 3, 1.0), labelled(130, 2, -1.0)
     domain_map = tg.DomainMap(
@@ -236,6 +238,7 @@ def _loss_of_critic(critic, real, fake):
     return losses[:, 0] + 0.5 * tf.reduce_sum(slope**2, -1)
 
 
+@pytest.mark.slow
 def test_critics_and_flows_each_descend_their_own_loss(tmp_path):
     x, y = normal([64, 2], "float32"), normal([96, 2], "float32", seed=1) * 2.0 + 1.0
     domain_map = tg.DomainMap(affine(2), affine(2))

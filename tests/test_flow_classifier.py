@@ -71,6 +71,7 @@ def test_the_loss_of_vectors_is_the_weighted_sum_by_hand(weight):
     np.testing.assert_allclose(result["loss"], (weights * expected).mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_loss_of_integers_is_the_weighted_sum_by_hand(fitted):
     model, _ = fitted
     distribution, seed = model.distribution, (3, 4)
@@ -102,6 +103,7 @@ def test_the_dequantization_noise_is_that_of_a_flow_model(fitted):
     assert model.evaluate(IMAGES, LABELS, **options)["bits_per_dim"] == pytest.approx(bits, 1e-6)
 
 
+@pytest.mark.slow
 def test_predictions_are_probabilities_and_log_prob_the_density(fitted):
     model, _ = fitted
     probabilities = model.predict(IMAGES, batch_size=8, verbose=0)
@@ -231,6 +233,7 @@ def test_weights_round_trip(fitted, tmp_path):
     np.testing.assert_array_equal(other.log_prob(IMAGES), fitted[0].log_prob(IMAGES))
 
 
+@pytest.mark.slow
 def test_steps_advance_estimators_and_evaluation_takes_their_terms():
     flow = tg.flows.residual_flow(2, steps=1, hidden_units=(4,), seed=0)
     model = tg.FlowClassifier(flow, 2, seed=0)
@@ -289,6 +292,7 @@ def test_class_weights_and_metrics_of_compile():
     assert history["top"] == [1.0]
 
 
+@pytest.mark.slow
 def test_a_fit_compiled_by_xla():
     model = vector_model()
     model.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
@@ -305,6 +309,7 @@ def test_float64_flows_and_columns_of_labels():
     assert model.log_prob(VECTORS).dtype == tf.float64
 
 
+@pytest.mark.slow
 def test_iresnet_on_images_of_floats():
     flow = tg.flows.iresnet(
         (4, 4, 1), levels=1, steps=1, hidden_channels=4, alpha=None, terms=2, seed=0

@@ -21,6 +21,7 @@ def flow():
     return made
 
 
+@pytest.mark.slow
 def test_the_log_det_is_that_of_the_jacobian_and_the_inverse_exact(flow):
     x = 0.3 * normal([2, 4, 4, 2])
     with tf.GradientTape() as tape:
@@ -32,6 +33,7 @@ def test_the_log_det_is_that_of_the_jacobian_and_the_inverse_exact(flow):
     np.testing.assert_allclose(flow.decode(tf.identity(z)), x, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_rebuilt_gradients_are_the_stored_ones(flow):
     x = 0.3 * normal([2, 4, 4, 2])
     rebuilding = tg.flows.jet((4, 4, 2), seed=0, dtype="float64", reversible=True, **SMALL)

@@ -96,6 +96,7 @@ def test_gradients_in_float32_after_a_hundred_steps():
         np.testing.assert_allclose(np.asarray(other) / scale, np.asarray(one) / scale, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_statistics_after_fifty_steps_equal_those_of_the_stored_network():
     """In float32, whose rounding is all that tells the two trainings apart."""
     x, statistics = normal((6, 4, 4, 4), "float32") + 1.0, []
@@ -157,6 +158,7 @@ def test_seeds_make_units_that_differ_and_come_again():
         assert np.abs(one[0] - one[1]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_nothing_is_stored_in_the_loop_for_the_gradient():
     def pushes(store_activations: bool) -> int:
         layer, x = image_layer(depth=3, store_activations=store_activations), normal((2, 4, 4, 4))
@@ -203,6 +205,7 @@ def test_a_layer_is_built_by_its_first_batch():
     assert len(model.trainable_variables) == 6
 
 
+@pytest.mark.slow
 def test_a_functional_model_is_saved_and_loaded(functional, tmp_path):
     x = normal((5, 4), "float32").numpy()
     functional.save(tmp_path / "model.keras")
@@ -346,6 +349,7 @@ def test_batch_normalization_in_a_flow_moves_on_once_a_step(make):
     np.testing.assert_allclose(first, (1 - 0.99**2) * kept, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_batch_normalization_in_a_continuous_flow_is_refused_in_training():
     inputs = [keras.Input([2]), keras.Input([1])]
     normalized = keras.layers.BatchNormalization()(inputs[0])

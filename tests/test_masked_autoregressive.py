@@ -105,6 +105,7 @@ def test_blocks_compile_for_any_batch():
     assert_close(run(z), value_and_gradients(plain(bijector), variables, z))
 
 
+@pytest.mark.slow
 def test_blocks_are_exported_and_have_the_jacobian_s_log_det(tmp_path):
     bijector = masked(BLOCKS, hidden_units=(30,), law="affine_softsign", reach=1.0)
     spec = tf.TensorSpec([None, BLOCKS], "float64")

@@ -35,6 +35,7 @@ def worker_epochs(data, start, stop, *, workers, replicas):
     return [list(data.worker_epochs(context, start, stop)) for context in contexts]
 
 
+@pytest.mark.slow
 def test_workers_share_the_records_and_have_as_many_batches(files):
     data = load_images(files, batch_size=6, **ALL)
     parts = worker_epochs(data, 0, 2, workers=2, replicas=2)

@@ -35,6 +35,7 @@ def test_a_loaded_model_goes_on_with_the_noise_it_would_have_had(tmp_path):
         np.testing.assert_array_equal(variable, other)
 
 
+@pytest.mark.slow
 def test_each_step_has_noise_of_its_own():
     model = new_model()
     model.optimizer.learning_rate = 0.0

@@ -60,6 +60,7 @@ def stacked(parts) -> tg.Flow:
     return flows.stack(parts)
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_the_flows(parts, stacked):
     """Compiled, with a dynamic batch; a variable's gradient is the stack of the flows'."""
     x = data("maf", 4, "float64")
@@ -105,6 +106,7 @@ def test_initialization_is_that_of_each_flow():
     np.testing.assert_allclose(z, tf.stack(expected, 1), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_mixture_trains_by_gradients(tmp_path):
     x = data("maf", 64)
     mixture = mixture_of(flows.stack(alike("maf", 2, "float32")))
@@ -178,6 +180,7 @@ def closed_form(x, means, covariances, num_steps: int) -> tuple[list, np.ndarray
     return history, last
 
 
+@pytest.mark.slow
 def test_em_of_linear_flows_is_em_of_gaussians():
     x, starts = blobs(), (slice(0, 100), slice(60, 200), slice(200, 330))
     parts = [flows.linear(2, seed=seed, dtype="float64") for seed in range(3)]

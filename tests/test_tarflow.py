@@ -79,6 +79,7 @@ def test_outputs_read_the_tokens_before_alone_and_come_one_by_one_too():
         np.testing.assert_allclose(output, outputs[:, index], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_density_of_a_sample_is_its_own_compiled_or_not(flow):
     z = normal((3, 24))
     x, log_det = flow.bijector.forward_and_log_det(z, CLASSES)
@@ -140,6 +141,7 @@ def test_training_drops_a_share_of_the_labels():
     assert np.any(dropout(labels, training=True) != dropped)
 
 
+@pytest.mark.slow
 def test_guidance_mixes_the_parameters_of_every_token(flow):
     block, z, condition = tokens(), normal((3, 5, 2)), normal((3, 3), seed=1)
     expected, _ = sampled_without_a_cache(block, z, condition, weight=1.5)

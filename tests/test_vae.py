@@ -158,6 +158,7 @@ def test_importance_weights_close_the_gap_of_a_posterior_that_is_too_wide():
     )
 
 
+@pytest.mark.slow
 def test_the_losses_are_the_bounds_by_hand(fitted):
     model, _ = fitted
     x, seed = IMAGES[:4], tf.constant([1, 2])
@@ -195,6 +196,7 @@ def test_fit_reports_warms_up_and_improves(fitted):
     )
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_the_same_and_goes_on_with_the_same_noise(fitted, tmp_path):
     fitted[0].save(tmp_path / "model.keras")
     resumed, whole = keras.saving.load_model(tmp_path / "model.keras"), fitted[0]
@@ -254,6 +256,7 @@ def test_export_runs_in_tensorflow_alone(fitted, tmp_path):
         model.export_saved_model(tmp_path / "model")
 
 
+@pytest.mark.slow
 def test_a_fit_compiled_by_xla_in_mixed_precision_with_any_prior():
     encoder, decoder = mlp(6, FEATURES), mlp(LATENTS, 6)
     for network in (encoder, decoder):

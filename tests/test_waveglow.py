@@ -60,6 +60,7 @@ def test_the_first_level_squeezes_pairs_of_times():
     np.testing.assert_array_equal(squeeze.inverse(x)[0, 1], tf.reshape(x[0, 2:4], [-1]))
 
 
+@pytest.mark.slow
 def test_compiled_gradients_of_rebuilt_activations_are_right():
     """By XLA, which compiles no gradient of a dense layer on sequences in a loop."""
     x, classes, found = normal([3, 4, 2]), tf.constant([0, 1, 2]), []

@@ -1,7 +1,7 @@
 """Likelihoods of image flows of about equal size, trained for the same time.
 
     python -m benchmarks.images glow tarflow --data mnist.npz --minutes 60
-    python -m benchmarks.images --data cifar10.npz --halve --minutes 20
+    python -m benchmarks.images --data cifar10.npz --halve --minutes 15
 
 Two train at a time, each in a process of its own on a core of its own, until each has had so many
 minutes of its core. All train on the same batches, by Adam with a rate that rises over a fiftieth

@@ -13,7 +13,6 @@ import tensorflow_probability as tfp
 
 from tfp_glow.core import modes
 from tfp_glow.core.checks import check_callable, check_choice, check_number, check_sizes
-from tfp_glow.core.compat import is_training
 from tfp_glow.core.conditioner import hold_network
 from tfp_glow.core.conditions import check_condition
 from tfp_glow.core.noise import NoisyBijector, noise_like
@@ -127,7 +126,7 @@ class ContinuousFlow(NoisyBijector):
         )
         # One trace, which takes seconds, serves eager calls and every graph. It is not kept as the
         # tf.function itself, which a SavedModel would export beside its signatures.
-        solve = tf.function(lambda phase, *others: self._solve(*others), autograph=False)
+        solve = tf.function(lambda traced_for, *others: self._solve(*others), autograph=False)
         self._solve_once_traced = functools.partial(_traced_for_any_batch, solve)
         self.add_noise_seed(seed)
         hold_network(self, network)
@@ -160,10 +159,11 @@ class ContinuousFlow(NoisyBijector):
             return value, tf.zeros_like(value[..., 0])
         weights = [tf.convert_to_tensor(v) for v in self.keras_variables]
         seed = self.drawn_seed()
+        traced_for = (modes.current().backend, self.phase())
 
         def on_batch(inputs):
             given = (*split_condition(inputs), weights, seed)
-            return self._solve_once_traced(self._phase, direction, *given, self._is_penalized)
+            return self._solve_once_traced(traced_for, direction, *given, self._is_penalized)
 
         moved, log_det, cost = with_one_batch_dimension(on_batch, value, 1, condition)
         if self._is_penalized:
@@ -182,12 +182,6 @@ class ContinuousFlow(NoisyBijector):
     @property
     def _is_penalized(self) -> bool:
         return penalties_wanted() and self.has_penalty
-
-    @property
-    def _phase(self) -> tuple:
-        """What a trace depends on besides its arguments."""
-        trained = (layer.trainable for layer in self.all_layers())
-        return (is_training(), modes.current().backend, *trained)
 
     def _solve(self, direction: Pass, value, condition, weights, seed, penalized: bool):
         """Where values `[batch, size]` get to, the log-det and the penalty."""
@@ -266,11 +260,11 @@ class ContinuousFlow(NoisyBijector):
         return tf.reshape(x, [-1, *self._network_shape])
 
 
-def _traced_for_any_batch(solve, phase: tuple, direction: Pass, value, condition, *others):
+def _traced_for_any_batch(solve, traced_for: tuple, direction: Pass, value, condition, *others):
     """What `solve` makes of these, without a trace of its own for their batch size."""
     batches = of_any_batch(value), of_any_batch(condition)
-    traced = solve.get_concrete_function(phase, direction, *batches, *others)
-    return traced(phase, direction, value, condition, *others)
+    traced = solve.get_concrete_function(traced_for, direction, *batches, *others)
+    return traced(traced_for, direction, value, condition, *others)
 
 
 def _while_it_lasts(x, velocity, trace, cost) -> tuple:

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector, initialize_part
 from tfp_glow.core.checks import check_bool, check_callable, check_positive_int
-from tfp_glow.core.compat import is_training
 from tfp_glow.core.passes import FORWARD, INVERSE, Pass, broadcast_batch
 from tfp_glow.core.probe import Findings, probe
 from tfp_glow.core.reversible import run_reversibly
@@ -138,8 +137,7 @@ class Repeat(StackedBijector):
         """What a step does beside its values in the phase of here and now."""
         if not (self._reversible or self._stack.template.changed_by_calls):
             return Findings()
-        # Batch normalization that is frozen does in training what it does in evaluation.
-        phase = (is_training(), *(layer.trainable for layer in self._stack.template.all_layers()))
+        phase = self._stack.template.phase()
         if phase not in self._findings:
             found = probe(self._stack, direction, value, condition, stacked)
             if self._reversible:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfp_glow.core.compat import (
     declares_its_parameters,
+    is_training,
     layers_inside,
     tracks_attributes,
     untracked,
@@ -124,6 +125,13 @@ class Holder(tf.Module):
             yield from layers_inside(network)
         for part in self._holders():
             yield from part.all_layers()
+
+    def phase(self) -> tuple:
+        """Whether Keras trains here and now, and which layers are not frozen.
+
+        Batch normalization that is frozen does in training what it does in evaluation.
+        """
+        return (is_training(), *(layer.trainable for layer in self.all_layers()))
 
     def all_variables(self) -> Iterator[keras.Variable | tf.Variable]:
         """The Keras variables, and those that other modules inside hold."""

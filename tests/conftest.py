@@ -27,17 +27,20 @@ def what_stays_is_not_searched_for_garbage():
     gc.freeze()
 
 
-def _seed(name: str) -> None:
-    """Of Python, which Keras draws its seeds from, and NumPy; TensorFlow's clears its caches."""
+def _seed(name: str) -> int:
+    """Seeds Python, which Keras draws its seeds from, and NumPy."""
     seed = zlib.crc32(name.encode())
     random.seed(seed)
     np.random.seed(seed)
+    return seed
 
 
 @pytest.fixture(autouse=True, scope="module")
 def seeded_module(request):
-    """The same initial weights in what a module's tests share, in every run."""
-    _seed(request.node.nodeid)
+    """The same initial weights in what a module's tests share, and the same noise, in every run."""
+    import tensorflow as tf
+
+    tf.random.set_seed(_seed(request.node.nodeid))
 
 
 @pytest.fixture(autouse=True)

@@ -40,10 +40,9 @@ class Entry:
     tolerance: float = 1e-9
 
 
-def mlp(channels: int, size: int, dtype: str, **kwargs) -> MLP:
-    return MLP(
-        channels, hidden_units=(8,), activation="tanh", inputs=(size,), dtype=dtype, **kwargs
-    )
+def mlp(channels: int, size: int, dtype: str, *, seed: int = 0, **kwargs) -> MLP:
+    sizes = {"hidden_units": (8,), "inputs": (size,)}
+    return MLP(channels, **sizes, activation="tanh", seed=seed, dtype=dtype, **kwargs)
 
 
 def factory(dtype: str):

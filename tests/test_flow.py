@@ -112,6 +112,26 @@ def test_equal_seeds_give_equal_flows():
 
 
 @pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tg.flows.maf(3, steps=2, hidden_units=(4,), order="random"),
+        lambda: tg.flows.glow((4, 4, 1), levels=1, steps=1, hidden_channels=4),
+        lambda: tg.flows.residual_flow(3, steps=1, hidden_units=(4,)),
+        lambda: tg.flows.planar(3, steps=2),
+    ],
+    ids=["maf", "glow", "residual_flow", "planar"],
+)
+def test_without_a_seed_that_of_keras_decides(make):
+    def values(seed: int) -> np.ndarray:
+        keras.utils.set_random_seed(seed)
+        flow = make()
+        return np.concatenate([np.ravel(v) for v in flow.variables])
+
+    np.testing.assert_array_equal(values(1), values(1))
+    assert np.any(values(1) != values(2))
+
+
+@pytest.mark.parametrize(
     ("x", "error", "message"),
     [
         (np.zeros([2, 4, 4, 3], "float32"), ValueError, r"event shape \(4, 4, 1\)"),

@@ -13,8 +13,10 @@ from tfp_glow.laws import AffineSoftsign, Law
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
-IMAGES = np.random.default_rng(0).integers(0, 4, [23, 4, 4, 1]).astype("uint8")
 CLASSES = np.arange(23, dtype="int32") % 3
+# Of two values each, which the class decides: there is something to learn.
+IMAGES = np.random.default_rng(0).integers(0, 2, [23, 4, 4, 1]).astype("uint8")
+IMAGES += CLASSES[:, None, None, None].astype("uint8")
 
 
 def image_model(num_classes: int | None = 3) -> tg.FlowModel:
@@ -35,12 +37,12 @@ VECTORS = 1.0 + 2.0 * np.random.default_rng(1).standard_normal([50, 4]).astype("
 
 @pytest.fixture(scope="module")
 def fitted() -> tuple[tg.FlowModel, dict]:
-    """A class-conditional model of images after two epochs with a ragged last batch."""
+    """A class-conditional model of images after four epochs with a ragged last batch."""
     model = image_model()
-    model.compile(keras.optimizers.Adamax(1e-2))
+    model.compile(keras.optimizers.Adamax(2e-2))
     validation = (IMAGES[:5], CLASSES[:5])
     history = model.fit(
-        IMAGES, CLASSES, batch_size=8, epochs=2, validation_data=validation, verbose=0
+        IMAGES, CLASSES, batch_size=8, epochs=4, validation_data=validation, verbose=0
     )
     return model, history.history
 
@@ -55,18 +57,19 @@ def test_fit_reports_bits_per_dim_and_initializes(fitted):
     model, history = fitted
     assert set(history) == {"loss", "bits_per_dim", "val_loss", "val_bits_per_dim"}
     np.testing.assert_allclose(history["loss"], history["bits_per_dim"], rtol=1e-5)
-    assert history["loss"][1] < history["loss"][0]
+    assert history["loss"][-1] < history["loss"][0]
     assert model.distribution.initialized
 
 
 def test_evaluate_and_predict_agree_with_the_distribution(fitted):
     model, _ = fitted
-    log_prob = model.predict((IMAGES, CLASSES), batch_size=8, verbose=0)
-    result = model.evaluate(IMAGES, CLASSES, batch_size=8, verbose=0, return_dict=True)
-    assert log_prob.shape == (23,)
+    assert model.predict((IMAGES, CLASSES), batch_size=8, verbose=0).shape == (23,)
+    # Often enough for the dequantization noise, which each draws anew.
+    images, classes = np.tile(IMAGES, [20, 1, 1, 1]), np.tile(CLASSES, 20)
+    log_prob = model.predict((images, classes), batch_size=8, verbose=0)
+    result = model.evaluate(images, classes, batch_size=8, verbose=0, return_dict=True)
     bits = -log_prob.mean() / (16 * np.log(2))
-    # Two draws of the dequantization noise.
-    np.testing.assert_allclose(result["bits_per_dim"], bits, rtol=0.1)
+    np.testing.assert_allclose(result["bits_per_dim"], bits, rtol=0.05)
 
 
 def test_loss_is_bits_per_dim_of_the_bound(fitted):
@@ -87,7 +90,7 @@ def test_keras_file_round_trip_resumes_the_optimizer(fitted, tmp_path):
     assert loaded.get_config() == model.get_config()
     assert loaded.distribution.initialized
     np.testing.assert_array_equal(densities(loaded), densities(model))
-    assert int(loaded.optimizer.iterations) == int(model.optimizer.iterations) == 6
+    assert int(loaded.optimizer.iterations) == int(model.optimizer.iterations) == 12
     for mine, theirs in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
         np.testing.assert_array_equal(mine, theirs)
 

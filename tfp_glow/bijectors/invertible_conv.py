@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_channels, check_choice, check_positive_int, check_seed
+from tfp_glow.core.checks import check_channels, check_choice, check_positive_int
+from tfp_glow.core.randomness import random_generator
 from tfp_glow.core.shapes import multiply_last
 
 __all__ = ["Invertible1x1Conv"]
@@ -66,7 +67,7 @@ class Invertible1x1Conv(FlowBijector):
         )
         self._channels = channels
         self._parameterization = parameterization
-        rotation = random_rotation(channels, check_seed(seed))
+        rotation = random_rotation(channels, seed)
         if parameterization == "plain":
             self.kernel = self.add_variable(rotation, name="kernel")
         else:
@@ -124,7 +125,7 @@ class Invertible1x1Conv(FlowBijector):
 
 def random_rotation(size: int, seed: int | None) -> np.ndarray:
     """A rotation drawn uniformly: the Q of a Gaussian matrix, with R's diagonal positive."""
-    q, r = np.linalg.qr(np.random.default_rng(seed).standard_normal([size, size]))
+    q, r = np.linalg.qr(random_generator(seed).standard_normal([size, size]))
     return q * np.sign(np.diag(r))
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfp_glow.core.amortized import AmortizedBijector
 from tfp_glow.core.checks import check_channels, check_positive_int
+from tfp_glow.core.randomness import random_generator
 from tfp_glow.solvers.roots import solve_for_latent
 
 __all__ = ["Planar"]
@@ -61,7 +62,7 @@ class Planar(AmortizedBijector):
     ):
         check_positive_int(channels, "channels")
         super().__init__(network, condition_shape=condition_shape, dtype=dtype, name=name)
-        generator = np.random.default_rng(seed)
+        generator = random_generator(seed)
         self.w = self.add_variable(
             generator.standard_normal(channels) / np.sqrt(channels), name="w"
         )

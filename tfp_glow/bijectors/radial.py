@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfp_glow.core.amortized import AmortizedBijector
 from tfp_glow.core.checks import check_channels, check_positive_int
+from tfp_glow.core.randomness import random_generator
 
 __all__ = ["Radial"]
 
@@ -65,7 +66,7 @@ class Radial(AmortizedBijector):
     ):
         check_positive_int(channels, "channels")
         super().__init__(network, condition_shape=condition_shape, dtype=dtype, name=name)
-        center = np.random.default_rng(seed).standard_normal(channels)
+        center = random_generator(seed).standard_normal(channels)
         self.center = self.add_variable(center, name="center")
         self.a = self.add_variable(np.full([], _ONE), name="a")
         self.b = self.add_variable(np.full([], _ONE), name="b")

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfp_glow.core.amortized import AmortizedBijector
 from tfp_glow.core.checks import check_channels, check_choice, check_positive_int
+from tfp_glow.core.randomness import random_generator
 from tfp_glow.core.shapes import multiply_last
 from tfp_glow.solvers.roots import solve_for_latent
 
@@ -80,7 +81,7 @@ class Sylvester(AmortizedBijector):
             )
         super().__init__(network, condition_shape=condition_shape, dtype=dtype, name=name)
         self._channels, self._columns, self._basis = channels, columns, basis
-        generator = np.random.default_rng(seed)
+        generator = random_generator(seed)
         rows = (reflections, channels) if basis == "householder" else (channels, columns)
         self.directions = self.add_variable(generator.standard_normal(rows), name="directions")
         triangles = 0.1 * generator.standard_normal((2, columns, columns))

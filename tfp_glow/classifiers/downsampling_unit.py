@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 
 import keras
-import numpy as np
 
 from tfp_glow.classifiers.ingredients import unit_network
-from tfp_glow.core.checks import check_positive_int, check_seed
+from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.randomness import independent_seeds
 from tfp_glow.networks.configured import ConfiguredLayer
 
 __all__ = ["DownsamplingUnit"]
@@ -49,8 +49,7 @@ class DownsamplingUnit(ConfiguredLayer):
         super().__init__(dtype=dtype, name=name)
         self.half = check_positive_int(filters, "filters") // 2
         check_positive_int(strides, "strides")
-        check_seed(seed)
-        f_seed, g_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
+        f_seed, g_seed = independent_seeds(seed, 2)
         network = functools.partial(unit_network, self.half, bottleneck, dtype=network_dtype)
         self.f, self.g = network(strides=strides, seed=f_seed), network(seed=g_seed)
         self.pool = keras.layers.AveragePooling2D(strides, padding="same", dtype=dtype)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 
 from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.randomness import independent_seeds
 from tfp_glow.networks.configured import ConfiguredLayer
 
 __all__ = ["PatchEmbedding"]
@@ -43,7 +43,7 @@ class PatchEmbedding(ConfiguredLayer):
         super().__init__(dtype=dtype, name=name)
         self.patch_size = check_positive_int(patch_size, "patch_size")
         self.width = check_positive_int(width, "width")
-        self.seeds = np.random.SeedSequence(seed).generate_state(2).tolist()
+        self.seeds = independent_seeds(seed, 2)
         self.project = keras.layers.Conv2D(
             width,
             patch_size,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core import modes
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_seed
+from tfp_glow.core.randomness import random_generator
 
 __all__ = ["Noise", "NoisyBijector", "noise_like"]
 
@@ -27,7 +26,7 @@ class NoisyBijector(FlowBijector):
 
     def add_noise_seed(self, seed: int | None) -> None:
         """Creates the variable `noise_seed`; a subclass calls it once."""
-        noise_seed = np.random.default_rng(check_seed(seed)).integers(2**31 - 1, size=2)
+        noise_seed = random_generator(seed).integers(2**31 - 1, size=2)
         self.noise_seed = self.add_variable(
             noise_seed, name="noise_seed", trainable=False, dtype="int32"
         )

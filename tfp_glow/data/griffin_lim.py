@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.core.randomness import random_generator
+
 __all__ = ["griffin_lim", "short_time_fourier_transform"]
 
 _MOMENTUM = 0.99
@@ -40,7 +42,7 @@ def griffin_lim(
       Perraudin, Balazs and Sondergaard, "A Fast Griffin-Lim Algorithm", WASPAA 2013.
     """
     magnitudes = tf.cast(magnitudes, tf.complex64)
-    angles = np.random.default_rng(seed).uniform(-np.pi, np.pi, magnitudes.shape)
+    angles = random_generator(seed).uniform(-np.pi, np.pi, magnitudes.shape)
     phases, before = tf.constant(np.exp(1j * angles), tf.complex64), None
     for _ in range(iterations):
         sound = _sound_of(magnitudes * phases, frame_length, hop)

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.checks import check_number, check_positive_int, check_seed
+from tfp_glow.core.checks import check_number, check_positive_int
+from tfp_glow.core.randomness import random_generator
 from tfp_glow.domains.batches import check_both_labelled, check_two
 from tfp_glow.domains.by_class import ByClass
 from tfp_glow.domains.domain_map import DomainMap
@@ -100,7 +101,7 @@ class ClassMap:
 
     def _carried(self, data, source, target, temperature, seed) -> np.ndarray:
         check_number(temperature, "temperature", least=0)
-        random = np.random.default_rng(check_seed(seed))
+        random = random_generator(seed)
         z = source.latents(data)
         tied = z[:, : source.shared]
         classes = np.argmax(self._tie.logits(tf.constant(tied[:, ::-1])), -1)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
-import numpy as np
+
+from tfp_glow.core.randomness import independent_seeds
 
 __all__ = ["critic"]
 
 
 def critic(event_shape: Sequence[int], *, seed: int | None = None) -> keras.Model:
     """A network of events to one number: convolutions over images, dense layers over others."""
-    seeds = iter(np.random.SeedSequence(seed).generate_state(4).tolist())
+    seeds = iter(independent_seeds(seed, 4))
 
     def options():
         kernel = keras.initializers.HeNormal(seed=next(seeds))

@@ -10,6 +10,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import Chain, ClassConditional, FlowBijector, MarginalGaussianization
 from tfp_glow.core.checks import check_positive_int, check_sizes, event_dimensions
+from tfp_glow.core.randomness import random_generator
 from tfp_glow.flow import Flow, standard_normal
 
 __all__ = [
@@ -95,7 +96,7 @@ def vector_flow(
 
 def seeds_from(seed: int | None) -> Iterator[int]:
     """Independent seeds without end, all drawn from one."""
-    generator = np.random.default_rng(seed)
+    generator = random_generator(seed)
     while True:
         yield int(generator.integers(2**31))
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
+from tfp_glow.core.checks import check_positive_int, check_sizes
+from tfp_glow.core.randomness import independent_seeds
 from tfp_glow.networks.configured import ConfiguredLayer
 from tfp_glow.networks.normalization import LayerNorm
 
@@ -60,7 +60,6 @@ class LevelClassifier(ConfiguredLayer):
         super().__init__(dtype=dtype, name=name)
         check_positive_int(outputs, "outputs")
         check_positive_int(hidden_channels, "hidden_channels")
-        check_seed(seed)
         if not level_shapes:
             raise ValueError(
                 f"level_shapes must hold at least one level. Received: {level_shapes}."
@@ -68,7 +67,7 @@ class LevelClassifier(ConfiguredLayer):
         self._shapes = [
             check_sizes(shape, f"level_shapes[{level}]") for level, shape in enumerate(level_shapes)
         ]
-        seeds = iter(np.random.SeedSequence(seed).generate_state(len(self._shapes) + 1).tolist())
+        seeds = iter(independent_seeds(seed, len(self._shapes) + 1))
         options = {"dtype": self.dtype_policy}
         self.convolutions, self.norms = [], []
         for shape in self._shapes:

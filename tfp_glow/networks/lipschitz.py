@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.checks import check_choice, check_number, check_positive_int
+from tfp_glow.core.randomness import random_generator
 from tfp_glow.core.state import Stateful
 from tfp_glow.networks.lowering import convolve
 
@@ -43,7 +44,7 @@ class _Lipschitz(keras.layers.Layer, Stateful):
         reach = 1.0 / math.sqrt(math.prod(kernel_shape[:-1]))
         spread = keras.initializers.RandomUniform(-reach, reach, seed=self.seed)
         self.bias = self.add_weight(shape=kernel_shape[-1:], initializer=spread, name="bias")
-        start = np.random.default_rng(self.seed).standard_normal((1, *domain_shape))
+        start = random_generator(self.seed).standard_normal((1, *domain_shape))
         self.direction = self.add_weight(
             shape=start.shape,
             initializer=lambda shape, dtype=None: tf.cast(start / np.linalg.norm(start), dtype),

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.randomness import independent_seeds
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.core.state import Stateful
 from tfp_glow.networks.configured import ConfiguredLayer
@@ -144,7 +144,7 @@ class LipschitzMLP(_LipschitzNetwork):
         check_positive_int(inputs, "inputs")
         super().__init__(activation, dtype=dtype, name=name)
         units = [*hidden_units, inputs]
-        seeds = np.random.SeedSequence(seed).generate_state(len(units)).tolist()
+        seeds = independent_seeds(seed, len(units))
         layers = [
             LipschitzDense(n, coefficient=coefficient, seed=layer_seed, dtype=self.dtype_policy)
             for n, layer_seed in zip(units, seeds, strict=True)
@@ -195,7 +195,7 @@ class LipschitzConvNetwork(_LipschitzNetwork):
         check_positive_int(hidden_channels, "hidden_channels")
         super().__init__(activation, dtype=dtype, name=name)
         sizes = [(hidden_channels, 3), (hidden_channels, 1), (inputs[-1], 3)]
-        seeds = np.random.SeedSequence(seed).generate_state(len(sizes)).tolist()
+        seeds = independent_seeds(seed, len(sizes))
         options = {"coefficient": coefficient, "dtype": self.dtype_policy}
         layers = [
             LipschitzConv2D(filters, kernel_size, seed=layer_seed, **options)

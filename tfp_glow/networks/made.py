@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
+from tfp_glow.core.checks import check_positive_int, check_sizes
+from tfp_glow.core.randomness import independent_seeds
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.networks.configured import ConfiguredLayer
 from tfp_glow.networks.incremental import ByDegree
@@ -112,12 +113,11 @@ class MADE(ConfiguredLayer):
         size = check_positive_int(inputs if isinstance(inputs, int) else inputs[0], "inputs")
         parameters = 2 if outputs is None else _parameters_of_each(outputs, size)
         _check_hidden(hidden_units, residual)
-        check_seed(seed)
         self.activation = _elementwise(activation)
         self._size = size
         self._residual = residual
         layers = 2 * len(hidden_units) + 1
-        seeds = np.random.SeedSequence(seed).generate_state(2 * layers + 1).tolist()
+        seeds = independent_seeds(seed, 2 * layers + 1)
         # The order is drawn from where version 0.1.0 drew it, so that its files keep theirs.
         order_seed = seeds.pop(layers)
         degrees = 1 + _places(order, size, order_seed)

@@ -6,15 +6,14 @@ import itertools
 from collections.abc import Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.checks import (
     check_hidden_units,
     check_positive_int,
-    check_seed,
     check_sizes,
 )
+from tfp_glow.core.randomness import independent_seeds
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.networks.configured import ConfiguredLayer
 from tfp_glow.networks.initial import uniform
@@ -64,9 +63,8 @@ class MLP(ConfiguredLayer):
         check_positive_int(outputs, "outputs")
         check_hidden_units(hidden_units)
         check_sizes(inputs, "inputs")
-        check_seed(seed)
         widths = [inputs[-1] + (condition_size or 0), *hidden_units, outputs]
-        seeds = iter(np.random.SeedSequence(seed).generate_state(2 * len(widths)).tolist())
+        seeds = iter(independent_seeds(seed, 2 * len(widths)))
         *self.hidden, self.last = (
             keras.layers.Dense(
                 units,

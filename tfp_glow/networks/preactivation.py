@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
-import numpy as np
 
-from tfp_glow.core.checks import check_bool, check_positive_int, check_seed, check_sizes
+from tfp_glow.core.checks import check_bool, check_positive_int, check_sizes
+from tfp_glow.core.randomness import independent_seeds
 from tfp_glow.networks.configured import ConfiguredLayer
 from tfp_glow.networks.lowered_conv import LoweredConv2D
 
@@ -64,13 +64,12 @@ class PreactivationConvs(ConfiguredLayer):
         check_sizes(kernel_sizes, "kernel_sizes")
         check_positive_int(strides, "strides")
         check_bool(zero_last, "zero_last")
-        check_seed(seed)
         if len(filters) != len(kernel_sizes):
             raise ValueError(
                 f"kernel_sizes must have one size for each of filters={tuple(filters)}. "
                 f"Received: {tuple(kernel_sizes)}."
             )
-        seeds = np.random.SeedSequence(seed).generate_state(len(filters)).tolist()
+        seeds = independent_seeds(seed, len(filters))
         last = len(filters) - 1
         self.normalizations = [
             keras.layers.BatchNormalization(momentum=MOMENTUM, dtype=self.dtype_policy)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 
-from tfp_glow.core.checks import check_number, check_seed
+from tfp_glow.core.checks import check_number
+from tfp_glow.core.randomness import independent_seeds
 from tfp_glow.networks.configured import ConfiguredLayer
 from tfp_glow.networks.normalization import LayerNorm
 
@@ -33,8 +33,7 @@ class TokenNetwork(ConfiguredLayer):
         super().__init__(dtype=dtype, name=name)
         for argument, value in (("dropout", dropout), ("drop_path", drop_path)):
             check_number(value, argument, least=0, below=1)
-        check_seed(seed)
-        *self.seeds, its_seed, path_seed = np.random.SeedSequence(seed).generate_state(4).tolist()
+        *self.seeds, its_seed, path_seed = independent_seeds(seed, 4)
         policy = self.dtype_policy
         self.normalize = LayerNorm(epsilon=1e-6, dtype=policy)
         self.dropout = keras.layers.Dropout(dropout, seed=its_seed, dtype=policy)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 
-from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
+from tfp_glow.core.checks import check_positive_int, check_sizes
+from tfp_glow.core.randomness import independent_seeds
 from tfp_glow.core.shapes import with_one_batch_dimension
 from tfp_glow.networks.attention import SelfAttention
 from tfp_glow.networks.configured import ConfiguredLayer
@@ -42,8 +42,7 @@ class Transformer(ConfiguredLayer):
         for argument, value in (("outputs", outputs), ("width", width), ("layers", layers)):
             check_positive_int(value, argument)
         self.tokens, channels = check_sizes(inputs, "inputs")
-        check_seed(seed)
-        seeds = iter(np.random.SeedSequence(seed).generate_state(2 * layers + 5).tolist())
+        seeds = iter(independent_seeds(seed, 2 * layers + 5))
         self.start = self._vectors((width,), next(seeds), "start") if self.causal else None
         self.places = self._vectors((self.tokens, width), next(seeds), "places")
         self.embed = self._dense(width, channels, next(seeds))

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
+from tfp_glow.core.checks import check_positive_int, check_sizes
+from tfp_glow.core.randomness import independent_seeds
 from tfp_glow.core.shapes import with_one_batch_dimension
 from tfp_glow.networks.configured import ConfiguredLayer
 from tfp_glow.networks.normalization import GroupNorm
@@ -71,7 +72,7 @@ class UNet(ConfiguredLayer):
     ):
         super().__init__(dtype=dtype, name=name)
         _check_sizes(outputs, hidden_channels, levels, inputs, condition_size)
-        seeds = iter(np.random.SeedSequence(check_seed(seed)).generate_state(64).tolist())
+        seeds = iter(independent_seeds(seed, 64))
         embedding, widths = 4 * hidden_channels, [hidden_channels << n for n in range(levels)]
         options = {"embedding": embedding, "dtype": self.dtype_policy}
         self.embed = [
@@ -122,7 +123,7 @@ class _Block(keras.layers.Layer):
 
     def __init__(self, channels: int, *, inputs: int, embedding: int, seed: int, dtype):
         super().__init__(dtype=dtype)
-        seeds = np.random.SeedSequence(seed).generate_state(4).tolist()
+        seeds = independent_seeds(seed, 4)
         self.norms = [GroupNorm(4, dtype=dtype) for _ in range(2)]
         self.convolutions = [_convolution(channels, seed, dtype) for seed in seeds[:2]]
         self.embed = keras.layers.Dense(channels, kernel_initializer=_normal(seeds[2]), dtype=dtype)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.checks import check_positive_int, check_seed, check_sizes
+from tfp_glow.core.checks import check_positive_int, check_sizes
+from tfp_glow.core.randomness import independent_seeds
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
 from tfp_glow.networks.configured import ConfiguredLayer
 
@@ -68,9 +68,8 @@ class WaveNet(ConfiguredLayer):
             check_positive_int(value, argument)
         check_positive_int(layers, "layers")
         length, channels = check_sizes(inputs, "inputs")
-        check_seed(seed)
         super().__init__(dtype=dtype, name=name)
-        seeds = iter(np.random.SeedSequence(seed).generate_state(3 * layers + 1).tolist())
+        seeds = iter(independent_seeds(seed, 3 * layers + 1))
         wide = 2 * hidden_channels
 
         def dense(units: int, size: int, **kwargs) -> keras.layers.Dense:

@@ -55,6 +55,7 @@ def test_an_orthogonal_direction_loses_what_lies_along_the_others(linear, others
     np.testing.assert_allclose(coefficients @ basis, whole - part, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_conditions_are_those_of_each_group(flow):
     """Of each example, or one for all; the direction is the difference of the mean latents."""
     x = 0.3 * normal([5, *SHAPE])

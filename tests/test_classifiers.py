@@ -44,7 +44,8 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 slow = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", ["revvit", pytest.param("revnet-bottleneck", marks=slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["revvit", "revnet-bottleneck"])
 def test_training_saving_and_exporting(name, tmp_path):
     x, y = data()
     model = compiled(build(name))

@@ -18,7 +18,7 @@ from tfp_glow.app.errors import UserError
 from tfp_glow.app.settings import Settings
 from tfp_glow.app.trained import load_trained
 
-pytestmark = pytest.mark.usefixtures("untraced")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
 
 BATCHES = 3
 CLASSIFY = ("--task", "classify", "--batch-size", 32)
@@ -59,7 +59,6 @@ def trained(data, tmp_path_factory):
     return folder, result
 
 
-@pytest.mark.slow
 def test_train_writes_its_files(trained):
     folder, result = trained
     names = {path.name for path in folder.iterdir()}
@@ -122,7 +121,6 @@ def test_the_exported_model_is_the_saved_one(trained, data):
         signatures["classify"](x=tf.constant(images[..., :1]))
 
 
-@pytest.mark.slow
 def test_export(trained, tmp_path):
     assert invoke("export", trained[0], tmp_path / "model").exit_code == 0
     assert set(tf.saved_model.load(str(tmp_path / "model")).signatures) == {
@@ -132,7 +130,6 @@ def test_export(trained, tmp_path):
     check_error(invoke("export", trained[0], tmp_path / "model"), "path must not exist yet")
 
 
-@pytest.mark.slow
 def test_resuming_a_finished_run_only_draws_again(trained, tmp_path):
     copy = shutil.copytree(trained[0], tmp_path / "copy")
     (copy / "confusion.png").unlink()
@@ -203,9 +200,7 @@ def test_a_run_without_a_task_is_one_of_a_density(tmp_path):
     assert (settings.task, settings.architecture) == ("density", "glow")
 
 
-@pytest.mark.parametrize(
-    "model", [pytest.param(m, marks=() if m == "revvit" else pytest.mark.slow) for m in CLASSIFIERS]
-)
+@pytest.mark.parametrize("model", CLASSIFIERS)
 def test_defaults_suit_the_digits(model):
     settings = Settings(task="classify", model=model)
     assert str(settings.default_folder()) == f"runs/{model}-digits"
@@ -234,7 +229,6 @@ def test_statistics_are_those_of_all_pixels():
     np.testing.assert_allclose(deviation, [images[..., 0].std(), 1.0])
 
 
-@pytest.mark.slow
 def test_an_irevnet_shows_that_it_keeps_the_images(data, tmp_path):
     folder = tmp_path / "run"
     result = invoke("train", "--data", data, *options("irevnet"), "--epochs", 1, "--output", folder)
@@ -259,7 +253,6 @@ def dies(monkeypatch):
     return dying(monkeypatch)
 
 
-@pytest.mark.slow
 def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, dies):
     """With dropout, whose seeds go on."""
     command = ("train", "--data", data, *options("revvit"), "--flip", "--epochs", 3, "--output")
@@ -273,7 +266,6 @@ def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, dies):
     check_equal_runs(tmp_path / "whole", tmp_path / "pieces", steps=3 * BATCHES)
 
 
-@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_training_and_saves_nothing(data, tmp_path):
     rate = ("--learning-rate", 1e30, "--warmup-epochs", 0)
     command = ("train", "--data", data, *options("revvit"), *rate, "--output", tmp_path / "run")

@@ -12,6 +12,8 @@ import tensorflow as tf
 from tests.command_line import check_error, history, invoke
 from tfp_glow.app.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ("--flow", "maf", "--steps", 2, "--hidden-units", 8, "--batch-size", 50)
 
 

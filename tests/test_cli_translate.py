@@ -29,6 +29,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_images_are_mapped_there_and_back(folder):
     options = ("--data", folder / "x.npz", "--num", 3, "--output", folder / "there.npz")
     result = invoke("translate", folder / "map.keras", *options)

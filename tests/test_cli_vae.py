@@ -14,7 +14,7 @@ from tfp_glow.app.settings import Settings
 from tfp_glow.app.trained import load_trained
 from tfp_glow.app.vae_task import Autoencode
 
-pytestmark = pytest.mark.usefixtures("untraced")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
 
 BATCHES = 3
 TINY = ("--task", "vae", "--batch-size", 32, "--latents", 2, "--hidden-units", 8)
@@ -96,14 +96,13 @@ def test_bad_settings_are_one_line_and_write_nothing(data, tmp_path, given, part
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("posterior", [pytest.param(p, marks=pytest.mark.slow) for p in POSTERIORS])
+@pytest.mark.parametrize("posterior", POSTERIORS)
 def test_every_posterior_can_be_chosen(posterior):
     settings = Settings(task="vae", posterior=posterior, latents=4)
     model = settings.build((4, 4, 1), None, num_bins=16)
     assert model.bound(np.zeros([2, 4, 4, 1], int)).shape == (2,)
 
 
-@pytest.mark.slow
 def test_a_resumed_run_is_the_one_that_was_never_stopped(data, tmp_path, monkeypatch):
     monkeypatch.setattr(Autoencode, "draw", lambda *args, **kwargs: None)
     monkeypatch.setattr(Autoencode, "export", lambda _, model, path: path.mkdir())

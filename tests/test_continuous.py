@@ -153,6 +153,7 @@ def test_the_penalty_is_the_integral_along_the_path():
     np.testing.assert_allclose(penalty, 2 * kinetic + 3 * np.sum(MATRIX**2), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_field_that_does_not_depend_on_the_place_only_shifts():
     flow = tgb.ContinuousFlow(lambda inputs: 0.0 * inputs[0] + inputs[1] ** 2, dtype="float64")
     constant = tgb.ContinuousFlow(lambda inputs: tf.repeat(inputs[1], 2, -1), dtype="float64")

@@ -172,6 +172,7 @@ class TestSources:
         assert image == tf.TensorSpec([None, 4, 4, 1], tf.uint8)
         assert label == ([tf.TensorSpec([None], tf.int32)] if kind in LABELLED else [])
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", WAYS)
     def test_seed_decides_splits_and_order(self, kind, root):
         first, again, other = (ids_of(load(kind, root, seed=seed).train) for seed in (1, 1, 2))
@@ -272,6 +273,7 @@ class TestBatches:
         epochs = [[ids_of(data.train) for _ in range(2)] for data in map(load_images, [IMAGES] * 2)]
         assert epochs[0] == epochs[1]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", WAYS)
     def test_training_can_go_on_at_any_epoch(self, kind, root):
         data, again = (load(kind, root, seed=3, flip=True) for _ in range(2))

@@ -267,6 +267,7 @@ def test_critics_and_flows_each_descend_their_own_loss(tmp_path):
         np.testing.assert_array_equal(variable, other)
 
 
+@pytest.mark.slow
 def test_sides_with_conditions():
     sides = vectors(2, num_classes=3), vectors(2, seed=1, condition_size=1)
     domain_map = tg.DomainMap(*sides, tie=Correlated())

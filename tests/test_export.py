@@ -125,6 +125,7 @@ def test_integers_and_plain_distributions_export(flow, tmp_path):
     assert set(signatures) == {"log_prob", "sample", "serving_default"}
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten_or_half_written(flow, tmp_path, monkeypatch):
     target = tmp_path / "exported"
     with monkeypatch.context() as patch:

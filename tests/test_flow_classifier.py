@@ -52,6 +52,7 @@ def cross_entropy(logits, labels) -> np.ndarray:
     return log_sums - logits[np.arange(len(labels)), labels]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [0.0, 0.3, None], ids=["0", "0.3", "per dimension"])
 def test_the_loss_of_vectors_is_the_weighted_sum_by_hand(weight):
     model = vector_model(likelihood_weight=weight)
@@ -154,6 +155,7 @@ class Counting(keras.layers.Layer):
         return self.network(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("discrete", [False, True], ids=["Flow", "Dequantized"])
 def test_latents_and_density_are_one_evaluation_of_the_networks(discrete):
     network = Counting()
@@ -190,6 +192,7 @@ def dropping_head() -> keras.Sequential:
     return keras.Sequential([dense(8, "relu"), keras.layers.Dropout(0.5, seed=1), dense(2)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", [None, dropping_head], ids=["default", "unbuilt"])
 def test_a_saved_model_of_vectors_predicts_and_goes_on_as_before(head, tmp_path):
     model = vector_model(head=head and head())
@@ -198,6 +201,7 @@ def test_a_saved_model_of_vectors_predicts_and_goes_on_as_before(head, tmp_path)
     check_round_trip(model, VECTORS, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_saved_model_of_images_predicts_and_goes_on_as_before(fitted, tmp_path):
     loaded = check_round_trip(fitted[0], IMAGES, tmp_path)
     assert loaded.get_config() == fitted[0].get_config()
@@ -250,6 +254,7 @@ def test_steps_advance_estimators_and_evaluation_takes_their_terms():
     np.testing.assert_allclose(result["nats"], -np.mean(expected), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_penalties_of_the_flow_have_the_weight_of_the_density():
     flow = tg.flows.ffjord(2, hidden_units=(4,), kinetic=2.0, tolerance=1e-3, seed=0)
     randomize(flow)

@@ -18,6 +18,8 @@ from tfp_glow import flows
 from tfp_glow.networks import MLP
 from tfp_glow.solvers.pairing import nearby_pairs
 
+pytestmark = pytest.mark.slow
+
 tfb = tfp.bijectors
 SOLVER = 3e-7  # TFP's coefficients are rounded to float32.
 MEAN, DEVIATION = np.array([1.0, -0.5]), np.array([0.4, 2.0])
@@ -153,7 +155,6 @@ def test_a_model_trains_the_field_alone_and_goes_on_after_loading(tmp_path):
         np.testing.assert_array_equal(variable, saved)
 
 
-@pytest.mark.slow
 def test_a_u_net_reads_flat_events_as_images(tmp_path):
     flow = flows.ffjord(
         (4, 4, 2), network="unet", hidden_channels=4, tolerance=1e-2, num_classes=3, seed=0
@@ -181,7 +182,6 @@ def test_a_u_net_reads_flat_events_as_images(tmp_path):
     np.testing.assert_allclose(loaded._network([x, given]), images, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_integers_and_conditions_read_by_a_network_are_matched():
     images = np.random.default_rng(0).integers(0, 4, [16, 4]).astype("uint8")
     series = normal((16, 5, 1), "float32")

@@ -72,6 +72,7 @@ def log_evidence() -> float:
     return float(joint_normal.log_prob([0.0, 1.0, 1.0, 2.0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [coroutine, named, sequential])
 def test_a_surrogate_has_the_joints_structure_and_an_exact_density(make):
     joint = make()
@@ -95,7 +96,8 @@ def test_a_surrogate_has_the_joints_structure_and_an_exact_density(make):
     np.testing.assert_allclose(surrogate.log_prob(copy), expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_fit_finds_a_conjugate_posterior_and_its_evidence(jit_compile):
     joint = conjugate()
     surrogate = inference.surrogate_posterior(joint, flow=SMALL_IAF, seed=0)
@@ -147,6 +149,7 @@ def test_one_amortized_fit_serves_all_data():
     np.testing.assert_allclose(diagnosis.elbo, log_evidence(), atol=0.05)
 
 
+@pytest.mark.slow
 def test_a_fit_goes_on_and_takes_functions_and_mean_field():
     def log_prob(mu):
         return tf.reduce_sum(tfd.Normal(3.0, 0.5).log_prob(mu), -1)
@@ -341,7 +344,8 @@ def surrogate() -> inference.SurrogatePosterior:
     return surrogate
 
 
-@pytest.mark.parametrize("method", ["hmc", pytest.param("nuts", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["hmc", "nuts"])
 def test_neutra_draws_from_the_posterior_through_any_flow(surrogate, method):
     sampler = inference.neutra(
         conjugate(), surrogate, method=method, num_chains=16, num_burnin_steps=100, seed=0

@@ -10,6 +10,8 @@ import tensorflow_probability as tfp
 import tfp_glow as tg
 from tests.helpers import normal, randomize
 
+pytestmark = pytest.mark.slow
+
 tfb, tfd = tfp.bijectors, tfp.distributions
 SEEDS = {"int": 7, "pair": (1, 2), "tensor": tf.constant([1, 2])}
 
@@ -62,9 +64,7 @@ def part_log_prob(flow, sample):
     return log_prob + tfd.MultivariateNormalDiag(x + z).log_prob(y)
 
 
-@pytest.mark.parametrize(
-    "make", [pytest.param(coroutine, marks=pytest.mark.slow), named, sequential]
-)
+@pytest.mark.parametrize("make", [coroutine, named, sequential])
 def test_a_flow_is_a_part_of_a_joint_distribution(flow, make):
     joint = make(flow)
     # Several draws from one pair of ints are, where TFP batches by itself, a slow loop of TFP's.
@@ -133,13 +133,11 @@ def test_blockwise_bijectors_over_flow_bijectors(flow):
     np.testing.assert_allclose(block.forward_log_det_jacobian(z, 1), expected, rtol=1e-4)
 
 
-@pytest.mark.slow
 def test_vectorized_map_over_densities(flow):
     x = normal((5, 2), "float32")
     np.testing.assert_allclose(tf.vectorized_map(flow.log_prob, x), flow.log_prob(x), rtol=1e-5)
 
 
-@pytest.mark.slow
 def test_vectorized_map_over_samples(flow):
     seeds = tf.constant([[1, 2], [3, 4]])
     drawn = tf.vectorized_map(lambda seed: flow.sample(seed=seed), seeds)
@@ -170,7 +168,7 @@ def test_value_and_gradient_at_a_sample(flow):
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_while_loop_over_a_flow(flow, jit_compile):
     """Langevin steps: a density and its gradient in the body of a loop."""
 

@@ -62,9 +62,10 @@ def train(layer: Reversible, x, steps: int, *, jit_compile: bool, weights=None) 
     return [*last, *layer.variables]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "jit_compile"),
-    [("images", False), ("tokens", False), pytest.param("tokens", True, marks=pytest.mark.slow)],
+    [("images", False), ("tokens", False), ("tokens", True)],
 )
 def test_gradients_and_state_equal_those_of_the_stored_network(name, jit_compile):
     """Batch normalization moves on once a step, and dropout draws the same numbers again."""
@@ -327,6 +328,7 @@ def normalized_coupling(wrap=lambda coupling: coupling):
     return wrap(tgb.Coupling(network))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [

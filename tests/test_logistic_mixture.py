@@ -37,6 +37,7 @@ def test_values_log_dets_and_roots_are_those_of_the_formula():
     np.testing.assert_allclose(back, -log_det, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_tails_can_be_told_apart_and_come_back(dtype):
     far = np.concatenate([-np.logspace(6, 0, 13), np.logspace(0, 6, 13)])

@@ -80,6 +80,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
 def test_values_and_all_gradients_are_those_of_whole_passes(options):
     bijector = masked(**options)

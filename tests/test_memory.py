@@ -116,6 +116,7 @@ def test_nothing_stale_after_fit_and_load_weights(name, tmp_path):
     np.testing.assert_allclose(again[1], before[1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_flow_encodes_and_evaluates_anew_after_training():
     flow = tg.flows.realnvp(2, steps=2, hidden_units=(8,), seed=0)
     x = normal((64, 2), "float32") ** 3

@@ -253,6 +253,7 @@ def maf(tracked: bool) -> tfd.Distribution:
     return tfd.TransformedDistribution(tg.standard_normal(4), bijector)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [real_nvp, maf])
 def test_stock_bijectors_over_keras_networks_train_save_and_export(make, tmp_path):
     model = tg.FlowModel(make(tracked=True))

@@ -10,6 +10,8 @@ from tests.test_data import dict_dataset, store_with_tfds
 from tfp_glow.app.errors import user_message
 from tfp_glow.data import load_images
 
+pytestmark = pytest.mark.slow
+
 COUNT = 47
 # Image i is full of the value i.
 IMAGES = np.tile(np.arange(COUNT, dtype=np.uint8)[:, None, None, None], (1, 4, 4, 3))
@@ -35,7 +37,6 @@ def worker_epochs(data, start, stop, *, workers, replicas):
     return [list(data.worker_epochs(context, start, stop)) for context in contexts]
 
 
-@pytest.mark.slow
 def test_workers_share_the_records_and_have_as_many_batches(files):
     data = load_images(files, batch_size=6, **ALL)
     parts = worker_epochs(data, 0, 2, workers=2, replicas=2)

@@ -215,6 +215,7 @@ def half_precision_step() -> tgb.GlowStep:
     return tgb.GlowStep(4, GlowNetwork(4, dtype="mixed_bfloat16", **options), seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reversible", [False, True])
 def test_networks_in_bfloat16_keep_latents_and_log_dets_in_float32(reversible):
     flow = tgb.Repeat(half_precision_step, 3, reversible=reversible)

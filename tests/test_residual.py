@@ -69,13 +69,14 @@ def test_the_exact_log_det_is_far_from_zero(exact):
     assert np.abs(exact[:4]).min() > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("distribution", "noise"),
     [
         ("geometric", "rademacher"),
-        pytest.param("geometric", "gaussian", marks=pytest.mark.slow),
-        pytest.param("poisson", "rademacher", marks=pytest.mark.slow),
-        pytest.param("poisson", "gaussian", marks=pytest.mark.slow),
+        ("geometric", "gaussian"),
+        ("poisson", "rademacher"),
+        ("poisson", "gaussian"),
     ],
 )
 def test_the_roulette_and_its_gradient_are_unbiased(distribution, noise, exact):
@@ -88,6 +89,7 @@ def test_the_roulette_and_its_gradient_are_unbiased(distribution, noise, exact):
     assert np.mean(deviation[4:] ** 2) < 2.0
 
 
+@pytest.mark.slow
 def test_the_variance_falls_with_the_exact_terms():
     """Of a diagonal Jacobian, of which Rademacher noise tells the trace exactly."""
 
@@ -120,6 +122,7 @@ def test_evaluation_takes_more_terms_all_of_weight_one():
             np.testing.assert_allclose(estimator(NETWORK, X, seed)[1], series, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_moments_of_a_density_are_those_of_its_estimator():
     flow = flows.residual_flow(2, steps=2, hidden_units=(8,), seed=0, dtype="float64")
     randomize(flow.bijector, scale=0.5)
@@ -308,6 +311,7 @@ def test_past_lipschitz_one_compiled_code_gives_nan():
     np.testing.assert_array_equal(compiled[0], np.zeros(3))
 
 
+@pytest.mark.slow
 def test_implicit_gradients_equal_those_through_the_iterations():
     network, z = strong_network(), X
 

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 import tfp_glow as tg
 
+pytestmark = pytest.mark.slow
+
 IMAGES = np.random.default_rng(0).integers(0, 16, [40, 4, 4, 1])
 
 
@@ -22,7 +24,6 @@ def fit(model, epochs=1):
     return model.fit(IMAGES, batch_size=16, epochs=epochs, shuffle=False, verbose=0).history
 
 
-@pytest.mark.slow
 def test_a_loaded_model_goes_on_with_the_noise_it_would_have_had(tmp_path):
     keras.utils.set_random_seed(0)
     whole = new_model()
@@ -35,14 +36,12 @@ def test_a_loaded_model_goes_on_with_the_noise_it_would_have_had(tmp_path):
         np.testing.assert_array_equal(variable, other)
 
 
-@pytest.mark.slow
 def test_each_step_has_noise_of_its_own():
     model = new_model()
     model.optimizer.learning_rate = 0.0
     assert len(set(fit(model, epochs=3)["loss"])) == 3
 
 
-@pytest.mark.slow
 def test_each_seed_has_noise_of_its_own():
     assert fit(new_model(1)) != fit(new_model(2))
 

@@ -56,6 +56,7 @@ def test_hessian_vector_products_equal_differences_of_gradients(name, direction)
     np.testing.assert_allclose(product(start), rise / (2 * STEP), rtol=1e-4, atol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "shape", "direction", "message"),
     [

@@ -34,9 +34,8 @@ def mixture_of(components: tg.Flow) -> tfd.MixtureSameFamily:
     return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), components)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in ALIKE]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ALIKE)
 def test_values_are_those_of_the_flows(name):
     """Which shows that all that seeds draw is among the variables."""
     parts, x = alike(name), data(name, 4, "float64")

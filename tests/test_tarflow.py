@@ -107,6 +107,7 @@ def test_density_of_a_sample_is_its_own_compiled_or_not(flow):
     assert np.isnan(run(x, tf.constant([0, -2, 3]))[1][1:]).all()
 
 
+@pytest.mark.slow
 def test_saving_memory_changes_no_gradient(flow):
     saving = build(memory_saving=True)
     x = tf.identity(flow.decode(normal((3, 24)), CLASSES))
@@ -119,6 +120,7 @@ def test_saving_memory_changes_no_gradient(flow):
         np.testing.assert_allclose(recomputed, plain, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_null_class_is_a_class_of_its_own(flow):
     x = tf.identity(flow.decode(normal((1, 24)), [0]))
     x = tf.repeat(x, 4, axis=0)

@@ -138,6 +138,7 @@ def test_with_the_exact_posterior_every_bound_is_the_density():
     )
 
 
+@pytest.mark.slow
 def test_importance_weights_close_the_gap_of_a_posterior_that_is_too_wide():
     linear, x = Linear(), normal([500, 3]).numpy()
     model = linear.model(scale_of_posterior=2.0)
@@ -239,6 +240,7 @@ def test_samples_and_reconstructions(fitted):
     assert model.predict(IMAGES[:0]).shape == (0,)
 
 
+@pytest.mark.slow
 def test_export_runs_in_tensorflow_alone(fitted, tmp_path):
     model, _ = fitted
     model.export_saved_model(tmp_path / "model")

@@ -40,6 +40,7 @@ def test_the_network_is_dilated_convolutions_of_keras():
     assert [v.shape for v in again.variables] == [v.shape for v in network.variables]
 
 
+@pytest.mark.slow
 def test_densities_are_exact():
     """Of an event that is read as 8 times 2 values."""
     flow = flows.waveglow((8, 2, 1), **SMALL, seed=0, dtype="float64")

@@ -91,6 +91,14 @@ def test_mixed_images_have_the_levels_of_two(flow):
         tg.mix_levels(flow, fine, coarse, coarse_levels=2, condition=1)
 
 
+def test_levels_are_found_behind_class_labels():
+    flow = tg.flows.realnvp((4, 4, 1), levels=2, hidden_channels=2, num_classes=3, seed=0)
+    z = normal([2, 16], "float32")
+    fine, coarse = tg.split_levels(flow, z)
+    assert fine.shape == coarse.shape == (2, 2, 2, 2)
+    np.testing.assert_array_equal(tg.join_levels(flow, [fine, coarse]), z)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.wrapper import Wrapper
 from tfp_glow.flow import Flow
 
 __all__ = ["interpolate", "join_levels", "mix_levels", "split_levels"]
@@ -119,7 +120,10 @@ def mix_levels(flow: Flow, fine, coarse, *, coarse_levels: int = 1, condition=No
 
 
 def _level_shapes(flow: Flow) -> tuple:
-    shapes = getattr(getattr(flow, "bijector", None), "level_shapes", None)
+    bijector = getattr(flow, "bijector", None)
+    while isinstance(bijector, Wrapper):
+        bijector = bijector.bijector
+    shapes = getattr(bijector, "level_shapes", None)
     if shapes is None:
         raise TypeError(f"flow must have a MultiScale bijector. Received: {flow!r}.")
     return shapes

@@ -15,6 +15,7 @@ from tfp_glow.core.bijector import FlowBijector
 from tfp_glow.core.checks import check_dtype, check_number, check_positive_int, event_dimensions
 from tfp_glow.core.compat import TransformedDistribution, untracked
 from tfp_glow.core.conditions import condition_of_samples
+from tfp_glow.core.freezing import Freezable
 from tfp_glow.core.modes import draw, guided
 from tfp_glow.core.passes import INVERSE, condition_kwargs
 from tfp_glow.core.seeds import stateless_seed
@@ -26,7 +27,7 @@ tfb = tfp.bijectors
 tfd = tfp.distributions
 
 
-class Flow(TransformedDistribution):
+class Flow(Freezable, TransformedDistribution):
     """The distribution of x = bijector.forward(z) with z drawn from a base distribution.
 
         log p(x) = log p(z) + log|det dz/dx|,   z = bijector.inverse(x)     in nats

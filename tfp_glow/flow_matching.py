@@ -103,13 +103,13 @@ def check_matchable(flow: Flow, pairing: str) -> ContinuousFlow:
 def matched_variables(flow: Flow) -> list[tf.Variable]:
     """What flow matching trains: the field, and the networks that read conditions."""
     parts = (flow.bijector, *flow.bijector.submodules)
-    fields = [part.trainable_variables for part in parts if isinstance(part, ContinuousFlow)]
+    fields = [part.variables for part in parts if isinstance(part, ContinuousFlow)]
     readers = [
-        [variable.value for variable in part.condition_network.trainable_variables]
+        [variable.value for variable in part.condition_network.variables]
         for part in parts
         if isinstance(part, Conditioned)
     ]
-    return [variable for variables in (*fields, *readers) for variable in variables]
+    return [v for variables in (*fields, *readers) for v in variables if v.trainable]
 
 
 def _ends_of_paths(flow: Flow, x, condition, pairing: str, seed) -> tuple:

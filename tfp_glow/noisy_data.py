@@ -5,12 +5,14 @@ from __future__ import annotations
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_glow.core.freezing import Freezable
+
 __all__ = ["NoisyData"]
 
 tfd = tfp.distributions
 
 
-class NoisyData(tfd.Distribution):
+class NoisyData(Freezable, tfd.Distribution):
     """A distribution over data, by a flow that learns them with noise.
 
     A subclass writes `_log_prob(x, seed=None, **kwargs)`, `_call_sample_n` and `initialize`, and,

@@ -13,7 +13,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.core.bijector import advancing_parts
-from tfp_glow.core.compat import view
+from tfp_glow.core.compat import View
+from tfp_glow.core.freezing import keras_flags
 from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.core.penalties import weight_penalties
 from tfp_glow.files import replacing
@@ -55,7 +56,10 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         # Keras variables over the distributions' own: one storage, seen from both sides.
         own = {id(v): v for distribution in distributions for v in distribution.variables}
         check_made_in_scope(own.values())
-        self.views = [view(v) for v in own.values()]
+        self.views = [View(v) for v in own.values()]
+        flags = keras_flags(*distributions)
+        for seen in self.views:
+            seen.follow(flags.get(id(seen.value), ()))
         self._counter = None
         self.built = True
 

@@ -15,7 +15,8 @@
 | `layers_inside`: `Layer._flatten_layers` | regularizers of activations are lost in loops |
 | `innermost`: `unnest.get_innermost` | the two kernels' statistics are read in two ways |
 | `latents_by_name` and the like: `JointDistributionPinned` | errors cannot name a latent |
-| `view`: `keras.Variable` over a `tf.Variable` makes no copy | `FlowModel` trains copies |
+| `View`: `keras.Variable` over a `tf.Variable` makes no copy | `FlowModel` trains copies |
+| `View`: `keras.Variable._trainable` | what is frozen trains |
 
 TFP's `Bijector` calls `_cache.forward`, `_cache.inverse` and their `_attributes`, which
 `core/memory.py` provides, and hashes a bijector by `_get_parameterization`.
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import keras
 import tensorflow as tf
@@ -42,6 +43,7 @@ from tensorflow_probability.python.internal.unnest import get_innermost as inner
 __all__ = [
     "TransformedDistribution",
     "VariableWatcher",
+    "View",
     "anything_records",
     "declares_its_parameters",
     "in_call_context",
@@ -58,7 +60,6 @@ __all__ = [
     "tapes_watching",
     "tracks_attributes",
     "untracked",
-    "view",
 ]
 
 _CALL_CONTEXT, _STATELESS_SCOPE = "current_call_ctx", "stateless_scope"
@@ -162,12 +163,30 @@ def log_prob_by_name(joint, latents) -> dict[str, tf.Tensor]:
     return dict(zip(model._flat_resolve_names(), model._model_flatten(parts), strict=True))
 
 
-def view(variable: tf.Variable) -> keras.Variable:
+class View(keras.Variable):
     """A Keras variable over the storage of a `tf.Variable`."""
-    return keras.Variable(
-        variable,
-        dtype=variable.dtype.name,
-        trainable=variable.trainable,
-        autocast=False,
-        name=variable.name.split(":")[0].replace("/", "_"),
-    )
+
+    def __init__(self, variable: tf.Variable):
+        self._others = ()
+        super().__init__(
+            variable,
+            dtype=variable.dtype.name,
+            trainable=variable.trainable,
+            autocast=False,
+            name=variable.name.split(":")[0].replace("/", "_"),
+        )
+
+    def follow(self, others: Sequence[keras.Variable]) -> None:
+        """From now on this one is frozen where another over the same storage is.
+
+        Not from the start: what is frozen when a model is made decides in which order Keras saves.
+        """
+        self._others = others
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable and all(other.trainable for other in self._others)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)

@@ -15,12 +15,13 @@ from tfp_glow.core.compat import (
     tracks_attributes,
     untracked,
 )
+from tfp_glow.core.freezing import Freezable
 from tfp_glow.core.state import Stateful
 
 __all__ = ["Holder"]
 
 
-class Holder(tf.Module):
+class Holder(Freezable):
     """Shows the variables of what it holds to `tf.Module`, which does not look into Keras layers.
 
     Keras layers and modules that are assigned to an attribute, alone or in a list, become parts.
@@ -103,9 +104,11 @@ class Holder(tf.Module):
     @property
     def keras_variables(self) -> tuple[keras.Variable, ...]:
         """Every `keras.Variable` inside, each once: own, of networks and of inner bijectors."""
-        own = [*self._keras_variables, *(v for n in self._networks for v in n.variables)]
         inner = (v for part in self._holders() for v in part.keras_variables)
-        return tuple({id(v): v for v in (*own, *inner)}.values())
+        return tuple({id(v): v for v in (*self._own_keras_variables(), *inner)}.values())
+
+    def own_keras_flags(self) -> dict[int, tuple[keras.Variable, ...]]:
+        return {id(v.value): (v,) for v in self._own_keras_variables()}
 
     @property
     def changed_by_calls(self) -> tuple[keras.Variable, ...]:
@@ -127,17 +130,16 @@ class Holder(tf.Module):
             yield from part.all_layers()
 
     def phase(self) -> tuple:
-        """Whether Keras trains here and now, and which layers are not frozen.
+        """Whether Keras trains here and now, and which layers and variables are not frozen.
 
         Batch normalization that is frozen does in training what it does in evaluation.
         """
-        return (is_training(), *(layer.trainable for layer in self.all_layers()))
+        parts = (*self.all_layers(), *self.keras_variables)
+        return (is_training(), *(part.trainable for part in parts))
 
     def all_variables(self) -> Iterator[keras.Variable | tf.Variable]:
         """The Keras variables, and those that other modules inside hold."""
-        yield from self._keras_variables
-        for network in self._networks:
-            yield from network.variables
+        yield from self._own_keras_variables()
         for module in self._modules:
             yield from module.all_variables() if isinstance(module, Holder) else module.variables
 
@@ -145,6 +147,12 @@ class Holder(tf.Module):
     def is_opaque(self) -> bool:
         """Whether a function inside may read variables that nobody can see."""
         return self._opaque or any(map(_is_opaque, self._modules))
+
+    def _own_keras_variables(self) -> Iterator[keras.Variable]:
+        """Those of this module and of its networks."""
+        yield from self._keras_variables
+        for network in self._networks:
+            yield from network.variables
 
     def _holders(self) -> Iterator[Holder]:
         return (module for module in self._modules if isinstance(module, Holder))

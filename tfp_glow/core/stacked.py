@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.freezing import keras_flags
 from tfp_glow.core.stack import Stack
 
 __all__ = ["StackedBijector"]
@@ -61,6 +63,13 @@ class StackedBijector(FlowBijector):
         )
         if first.regularizer is not None:
             stacked.regularizer = functools.partial(_sum_over_parts, first.regularizer)
+
+    def own_keras_flags(self) -> dict[int, tuple[keras.Variable, ...]]:
+        """The stacked variables, and the template's, whose layers can be frozen."""
+        template = self._stack.template
+        flags = keras_flags(template)
+        pairs = zip(self.keras_variables, template.keras_variables, strict=True)
+        return {id(stacked.value): (stacked, *flags[id(v.value)]) for stacked, v in pairs}
 
     def stacked_parameters(self) -> list[tf.Tensor]:
         """The values of the stacked variables, in the template's order."""

@@ -10,6 +10,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow.config import from_config, to_config
 from tfp_glow.core.checks import check_positive_int
+from tfp_glow.core.freezing import Freezable
 from tfp_glow.core.seeds import stateless_seed
 from tfp_glow.core.tracing import as_written
 from tfp_glow.denoising import Noised
@@ -23,7 +24,7 @@ __all__ = ["DomainMap"]
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
-class DomainMap(tf.Module):
+class DomainMap(Freezable):
     """A map between the data x and y of two flows, x = g(z) and y = h(z), exact both ways.
 
         translate:       y = h(g^-1(x))

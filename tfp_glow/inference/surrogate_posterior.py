@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 from tfp_glow.core.checks import check_choice, check_seed
 from tfp_glow.core.compat import TransformedDistribution, tapes_watching
 from tfp_glow.core.conditions import check_condition
+from tfp_glow.core.freezing import Freezable
 from tfp_glow.flow import Flow
 from tfp_glow.flows.conditioned import conditioned
 from tfp_glow.flows.recipe import RECIPES
@@ -28,7 +29,7 @@ __all__ = ["SurrogatePosterior", "surrogate_posterior"]
 tfb, tfd = tfp.bijectors, tfp.distributions
 
 
-class SurrogatePosterior(TransformedDistribution):
+class SurrogatePosterior(Freezable, TransformedDistribution):
     """The distribution of x = bijector(u), u drawn from a flow; `surrogate_posterior` makes it.
 
         log q(x) = log q_flow(u) + log|det du/dx|,   u = bijector.inverse(x)     in nats

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow_probability as tfp
 
-from tfp_glow.core.compat import view
+from tfp_glow.core.compat import View
 from tfp_glow.core.holder import Holder
 from tfp_glow.core.passes import FORWARD, INVERSE
 
@@ -27,7 +27,7 @@ class EncodingLayer(keras.layers.Layer):
         self.__dict__["_bijector"] = bijector
         keras_variables = bijector.keras_variables if isinstance(bijector, Holder) else ()
         known = {id(v.value): v for v in keras_variables}
-        self.held = [known[id(v)] if id(v) in known else view(v) for v in bijector.variables]
+        self.held = [known[id(v)] if id(v) in known else View(v) for v in bijector.variables]
 
     @property
     def bijector(self) -> tfb.Bijector:

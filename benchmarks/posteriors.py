@@ -2,7 +2,7 @@
 
     python -m benchmarks.posteriors --steps 10000 --peers-python /path/to/a/python/with/torch
 
-Every estimator learns from the same simulations, standardized, as many steps of batches of 256.
+Every estimator learns from the same simulations, standardized, in as many steps of equal batches.
 The divergence KL(p || q) from the posterior p to the estimate q is the mean of log p - log q over
 draws from p, for observations that were not trained on.
 """
@@ -24,20 +24,30 @@ import numpy as np
 from benchmarks.common import Worker, report, serve, worker_option
 from examples.simulators import SIMULATORS
 
-__all__ = ["BATCH", "LEARNING_RATE", "Estimate"]
+__all__ = ["SIZES", "Estimate", "Schedule"]
 
 MODULES = {
     "ours": "benchmarks.posteriors_ours",
     "zuko": "benchmarks.posteriors_zuko",
     "sbi": "benchmarks.posteriors_sbi",
 }
-FLOWS = ("maf", "spline")
-KEYS = ("task", "flow", "model", "steps")
-TEST, BATCH, LEARNING_RATE = 10_000, 256, 1e-3
+# Width of the two hidden layers of each of five steps, and bins of a spline; sbi has its own.
+SIZES = {"maf": (64, None), "spline": (64, 8), "wide spline": (128, 16)}
+KEYS = ("task", "flow", "model", "steps", "batch", "learning_rate")
+TEST = 10_000
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps of Adam, its batches, and the rate that a cosine begins with."""
+
+    steps: int
+    batch: int
+    learning_rate: float
 
 
 class Estimate(Protocol):
-    """What a module's `estimate(flow, x, y, steps=, seed=)` gives: a posterior that was trained."""
+    """What `estimate(flow, x, y, schedule=, seed=)` of a module gives: a trained posterior."""
 
     parameters: int
 
@@ -91,7 +101,8 @@ def main() -> None:
         serve({"train": functools.partial(_train, options.worker)})
         return
     for task, flow, model in itertools.product(options.tasks, options.flows, options.models):
-        common = {"task": task, "flow": flow, "model": model, "steps": options.steps}
+        schedule = {name: getattr(options, name) for name in KEYS[3:]}
+        common = {"task": task, "flow": flow, "model": model, **schedule}
         runs = []
         for seed in range(options.seeds):
             its = {**common, "seed": seed, "simulations": options.simulations}
@@ -112,7 +123,8 @@ def _train(options: dict) -> dict:
     estimate = importlib.import_module(MODULES[options["model"]]).estimate
     data = task.standardized(*task.training)
     start = time.process_time()
-    trained = estimate(options["flow"], *data, steps=options["steps"], seed=options["seed"])
+    schedule = Schedule(*(options[name] for name in KEYS[3:]))
+    trained = estimate(options["flow"], *data, schedule=schedule, seed=options["seed"])
     seconds = time.process_time() - start
     kl, error = task.divergence(trained)
     its = {"parameters": trained.parameters, "cpu_seconds": seconds}
@@ -122,10 +134,12 @@ def _train(options: dict) -> dict:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", choices=SIMULATORS, default=list(SIMULATORS))
-    parser.add_argument("--flows", nargs="+", choices=FLOWS, default=list(FLOWS))
+    parser.add_argument("--flows", nargs="+", choices=SIZES, default=["maf", "spline"])
     parser.add_argument("--models", nargs="+", choices=MODULES, default=list(MODULES))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--simulations", type=int, default=100_000)
     parser.add_argument("--peers-python", default=sys.executable, help="where torch is installed")
     worker_option(parser)

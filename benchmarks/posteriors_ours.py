@@ -6,29 +6,30 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.posteriors import BATCH, LEARNING_RATE, Estimate
+from benchmarks.posteriors import SIZES, Estimate, Schedule
 from tfp_glow import FlowModel, flows
+from tfp_glow.laws import RationalQuadraticSpline
 
 __all__ = ["estimate"]
 
-_LAWS = {"maf": {}, "spline": {"law": "spline"}}
 
-
-def estimate(flow: str, x: np.ndarray, y: np.ndarray, *, steps: int, seed: int) -> Estimate:
+def estimate(flow: str, x: np.ndarray, y: np.ndarray, *, schedule: Schedule, seed: int) -> Estimate:
     """`flows.maf` with its defaults, by Adam along a cosine."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    made = flows.maf(x.shape[1], condition_size=y.shape[1], seed=seed, **_LAWS[flow])
-    return _Ours(made, x, y, steps)
+    width, bins = SIZES[flow]
+    law = {} if bins is None else {"law": RationalQuadraticSpline(bins)}
+    sizes = {"hidden_units": (width, width), "condition_size": y.shape[1]}
+    return _Ours(flows.maf(x.shape[1], seed=seed, **sizes, **law), x, y, schedule)
 
 
 class _Ours:
-    def __init__(self, flow, x, y, steps):
+    def __init__(self, flow, x, y, schedule):
         self._model = FlowModel(flow, seed=0)
-        rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
+        rate = keras.optimizers.schedules.CosineDecay(schedule.learning_rate, schedule.steps)
         self._model.compile(keras.optimizers.Adam(rate))
-        epochs = max(1, round(steps * BATCH / len(x)))
-        self._model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0)
+        epochs = max(1, round(schedule.steps * schedule.batch / len(x)))
+        self._model.fit(x, y, batch_size=schedule.batch, epochs=epochs, verbose=0)
         self.parameters = sum(int(tf.size(v)) for v in flow.trainable_variables)
 
     def log_prob(self, x, y):

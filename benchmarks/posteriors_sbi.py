@@ -7,24 +7,25 @@ import torch
 from sbi.inference import NPE
 from sbi.neural_nets import posterior_nn
 
-from benchmarks.posteriors import BATCH, Estimate
+from benchmarks.posteriors import SIZES, Estimate, Schedule
 
 __all__ = ["estimate"]
 
-_MODELS = {"maf": "maf", "spline": "nsf"}
 _HELD_OUT = 0.1
 
 
-def estimate(flow: str, x: np.ndarray, y: np.ndarray, *, steps: int, seed: int) -> Estimate:
+def estimate(flow: str, x: np.ndarray, y: np.ndarray, *, schedule: Schedule, seed: int) -> Estimate:
     """Its own training and defaults, of our sizes, for as many steps at most."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
-    epochs = round(steps * BATCH / ((1 - _HELD_OUT) * len(x)))
-    build = posterior_nn(_MODELS[flow], hidden_features=64, num_transforms=5)
+    epochs = round(schedule.steps * schedule.batch / ((1 - _HELD_OUT) * len(x)))
+    width, bins = SIZES[flow]
+    model = "maf" if bins is None else "nsf"
+    build = posterior_nn(model, hidden_features=width, num_transforms=5)
     inference = NPE(density_estimator=build, show_progress_bars=False)
     inference.append_simulations(*map(torch.from_numpy, (x, y)))
     net = inference.train(
-        training_batch_size=BATCH, validation_fraction=_HELD_OUT, max_num_epochs=epochs
+        training_batch_size=schedule.batch, validation_fraction=_HELD_OUT, max_num_epochs=epochs
     )
     return _Sbi(net)
 

@@ -6,34 +6,38 @@ import numpy as np
 import torch
 import zuko
 
-from benchmarks.posteriors import BATCH, LEARNING_RATE, Estimate
+from benchmarks.posteriors import SIZES, Estimate, Schedule
 
 __all__ = ["estimate"]
 
-_FLOWS = {"maf": zuko.flows.MAF, "spline": zuko.flows.NSF}
 
-
-def estimate(flow: str, x: np.ndarray, y: np.ndarray, *, steps: int, seed: int) -> Estimate:
+def estimate(flow: str, x: np.ndarray, y: np.ndarray, *, schedule: Schedule, seed: int) -> Estimate:
     """The flow with its defaults, of our sizes, by Adam along a cosine."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
-    made = _FLOWS[flow](x.shape[1], y.shape[1], transforms=5, hidden_features=(64, 64))
-    return _Zuko(made, *map(torch.from_numpy, (x, y)), steps)
+    width, bins = SIZES[flow]
+    sizes = {"transforms": 5, "hidden_features": (width, width)}
+    shapes = x.shape[1], y.shape[1]
+    if bins is None:
+        made = zuko.flows.MAF(*shapes, **sizes)
+    else:
+        made = zuko.flows.NSF(*shapes, bins=bins, **sizes)
+    return _Zuko(made, *map(torch.from_numpy, (x, y)), schedule)
 
 
 class _Zuko:
-    def __init__(self, flow, x, y, steps):
+    def __init__(self, flow, x, y, schedule):
         self._flow = flow
         self.parameters = sum(p.numel() for p in flow.parameters())
-        optimizer = torch.optim.Adam(flow.parameters(), LEARNING_RATE)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        for _ in range(steps):
-            rows = torch.randint(len(x), (BATCH,))
+        optimizer = torch.optim.Adam(flow.parameters(), schedule.learning_rate)
+        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, schedule.steps)
+        for _ in range(schedule.steps):
+            rows = torch.randint(len(x), (schedule.batch,))
             loss = -flow(y[rows]).log_prob(x[rows]).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            schedule.step()
+            cosine.step()
 
     @torch.no_grad()
     def log_prob(self, x, y):

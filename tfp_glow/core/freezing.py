@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import keras
 import tensorflow as tf
 
-__all__ = ["Freezable", "keras_flags"]
+__all__ = ["Freezable", "keras_flags", "trained_variables"]
 
 
 class Freezable(tf.Module):
@@ -17,13 +19,16 @@ class Freezable(tf.Module):
     @property
     def trainable_variables(self) -> tuple[tf.Variable, ...]:
         """The trainable variables that are not frozen."""
-        flags = keras_flags(self)
-        variables = super().trainable_variables
-        return tuple(v for v in variables if all(f.trainable for f in flags.get(id(v), ())))
+        return _not_frozen(super().trainable_variables, self)
 
     def own_keras_flags(self) -> dict[int, tuple[keras.Variable, ...]]:
         """The Keras variables of which each can freeze a `tf.Variable` held here, by its id."""
         return {}
+
+
+def trained_variables(module: tf.Module) -> tuple[tf.Variable, ...]:
+    """The trainable variables of any module but what is frozen."""
+    return _not_frozen(module.trainable_variables, module)
 
 
 def keras_flags(*modules: tf.Module) -> dict[int, tuple[keras.Variable, ...]]:
@@ -34,3 +39,8 @@ def keras_flags(*modules: tf.Module) -> dict[int, tuple[keras.Variable, ...]]:
         if isinstance(part, Freezable):
             flags |= part.own_keras_flags()
     return flags
+
+
+def _not_frozen(variables: Iterable[tf.Variable], module: tf.Module) -> tuple[tf.Variable, ...]:
+    flags = keras_flags(module)
+    return tuple(v for v in variables if all(f.trainable for f in flags.get(id(v), ())))

@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow.core.bijector import advancing_parts
 from tfp_glow.core.checks import check_bool, check_positive_int
+from tfp_glow.core.freezing import trained_variables
 from tfp_glow.core.seeds import stateless_seed
 from tfp_glow.inference.surrogate_posterior import SurrogatePosterior
 from tfp_glow.inference.target import Target, check_finite, check_structure, check_target
@@ -164,7 +165,7 @@ def _losses(
     """Runs one of TFP's loops as a graph; raises where a loss is not finite."""
     check_positive_int(num_steps, "num_steps")
     check_bool(jit_compile, "jit_compile")
-    variables = list(surrogate.trainable_variables)
+    variables = list(trained_variables(surrogate))
     optimizer, advancing = _built(optimizer, variables), advancing_parts(surrogate)
 
     def after_step(step):

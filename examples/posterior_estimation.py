@@ -53,7 +53,7 @@ def learned(simulator: Simulator, options: argparse.Namespace, generator) -> Flo
     flow = flows.conditioned(flow, summary, condition_shape=simulator.size)
     steps = options.epochs * len(x) // BATCH
     model = FlowModel(flow, seed=0)
-    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps)))
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(5e-3, steps)))
     model.fit(x, y, batch_size=BATCH, epochs=options.epochs, verbose=2)
     return flow
 

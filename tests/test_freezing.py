@@ -4,10 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 import tfp_glow as tg
 from tests.helpers import normal, randomize
 from tfp_glow import bijectors as tgb
+from tfp_glow.core.freezing import trained_variables
+
+tfd = tfp.distributions
 
 X = normal((16, 4), "float32").numpy()
 
@@ -45,6 +49,14 @@ def test_a_frozen_network_stays_as_it_is_until_it_is_free_again(chain):
     network.trainable = True
     assert len(chain.trainable_variables) == len(chain.distribution.trainable_variables) == 6
     assert sum(trained(chain)) == 6
+
+
+def test_parts_of_a_distribution_of_tfp_are_frozen_too():
+    flow = tg.Flow(tg.standard_normal(4), coupling())
+    joint = tfd.JointDistributionSequential([flow, tfd.Normal(0.0, tf.Variable(1.0))])
+    next(flow.bijector.all_layers()).trainable = False
+    assert len(joint.trainable_variables) == 5
+    assert len(trained_variables(joint)) == 1
 
 
 def test_a_frozen_parameter_of_a_bijector_stays_as_it_is(chain):

@@ -40,6 +40,23 @@ def test_planar_without_a_direction_is_a_shift():
     np.testing.assert_allclose(log_det, np.log1p((1 - np.tanh(0.0) ** 2) * (np.log(2.0) - 1)))
 
 
+def test_planar_begins_near_the_identity():
+    """For any seed; with u near 0 instead every step would contract its direction by 0.7."""
+    log_dets = [tgb.Planar(3, seed=k).forward_log_det_jacobian(np.zeros(3), 1) for k in range(50)]
+    assert abs(np.mean(log_dets)) < 0.05
+
+
+def test_sylvester_begins_with_bends():
+    """A tanh of small values would be a straight line, which many steps take long to leave."""
+    z, bends = normal((50, 3)), []
+    for seed in range(10):
+        flow = tgb.Sylvester(3, seed=seed, dtype="float64")
+        moved, moved_twice = flow.forward(z) - z, flow.forward(2.0 * z) - 2.0 * z
+        bends.append(np.linalg.norm(moved_twice - 2.0 * moved) / np.linalg.norm(moved))
+        assert np.linalg.norm(moved) < 0.5 * np.linalg.norm(z)
+    assert np.median(bends) > 0.2
+
+
 def test_radial_starts_as_the_identity_and_is_finite_at_its_center():
     flow = tgb.Radial(3, seed=0, dtype="float64")
     z = normal((5, 3))

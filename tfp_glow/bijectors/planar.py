@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfp_glow.core.amortized import AmortizedBijector
 from tfp_glow.core.checks import check_channels, check_positive_int
+from tfp_glow.core.constants import SOFTPLUS_INVERSE_OF_ONE
 from tfp_glow.core.randomness import random_generator
 from tfp_glow.solvers.roots import solve_for_latent
 
@@ -63,10 +64,12 @@ class Planar(AmortizedBijector):
         check_positive_int(channels, "channels")
         super().__init__(network, condition_shape=condition_shape, dtype=dtype, name=name)
         generator = random_generator(seed)
-        self.w = self.add_variable(
-            generator.standard_normal(channels) / np.sqrt(channels), name="w"
-        )
-        self.u = self.add_variable(0.1 * generator.standard_normal(channels), name="u")
+        w = generator.standard_normal(channels)
+        w /= np.linalg.norm(w)
+        self.w = self.add_variable(w, name="w")
+        # Where w.u has this value, u' has none of w: the map begins near the identity.
+        u = SOFTPLUS_INVERSE_OF_ONE * w + 0.1 * generator.standard_normal(channels)
+        self.u = self.add_variable(u, name="u")
         self.b = self.add_variable(np.zeros([]), name="b")
         self.amortize([self.w, self.u, self.b])
 

@@ -86,7 +86,8 @@ class Sylvester(AmortizedBijector):
         self.directions = self.add_variable(generator.standard_normal(rows), name="directions")
         triangles = 0.1 * generator.standard_normal((2, columns, columns))
         self.a = self.add_variable(triangles[0], name="a")
-        self.b = self.add_variable(triangles[1], name="b")
+        # Each direction begins with a bend of its own: a tanh of small values is a straight line.
+        self.b = self.add_variable(triangles[1] + np.eye(columns), name="b")
         self.offset = self.add_variable(np.zeros(columns), name="offset")
         self.amortize([self.directions, self.a, self.b, self.offset])
 

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from tfp_glow.core.checks import check_number, check_positive_int
+from tfp_glow.core.constants import SOFTPLUS_INVERSE_OF_ONE
 from tfp_glow.laws.layout import parameters_of_values
 from tfp_glow.laws.rational_quadratic import Bin, bin_index
 
 __all__ = ["RationalQuadraticSpline"]
-
-# log(e - 1): softplus of it is 1, the slope of the identity.
-_SLOPE_OF_ONE = 0.5413248546129181
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class RationalQuadraticSpline:
         """The bins of every value, along a last dimension."""
         raw = parameters_of_values(raw, value, self.parameters_per_channel)
         widths, heights, slopes = tf.split(raw, [self.bins, self.bins, self.bins - 1], axis=-1)
-        slopes = self.least + (1 - self.least) * tf.nn.softplus(slopes + _SLOPE_OF_ONE)
+        slopes = self.least + (1 - self.least) * tf.nn.softplus(slopes + SOFTPLUS_INVERSE_OF_ONE)
         ones = tf.ones_like(slopes[..., :1])
         return Bin(
             *self._positions(widths),

@@ -11,7 +11,11 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 # What is compiled here runs once: the compiler need not make it fast.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    " --xla_cpu_parallel_codegen_split_count=1",
+)
 
 
 # Graphs are made of so many objects that looking for garbage now and then takes long.
@@ -41,6 +45,19 @@ def seeded_module(request):
     import tensorflow as tf
 
     tf.random.set_seed(_seed(request.node.nodeid))
+
+
+# What the graph optimizer makes of loops, their gradients, NaN, files and guides counts.
+OPTIMIZED = ("test_export", "test_hostile", "test_one_pass", "test_readme", "test_repeat")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def graphs_as_they_are_traced(request):
+    """A graph that runs once or twice takes longer to optimize than to run."""
+    import tensorflow as tf
+
+    disabled = request.module.__name__.rpartition(".")[2] not in OPTIMIZED
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": disabled})
 
 
 @pytest.fixture(autouse=True)

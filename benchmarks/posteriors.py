@@ -33,7 +33,7 @@ MODULES = {
 }
 # Width of the two hidden layers of each of five steps, and bins of a spline; sbi has its own.
 SIZES = {"maf": (64, None), "spline": (64, 8), "wide spline": (128, 16)}
-KEYS = ("task", "flow", "model", "steps", "batch", "learning_rate")
+KEYS = ("task", "flow", "model", "members", "steps", "batch", "learning_rate")
 TEST = 10_000
 
 
@@ -53,6 +53,21 @@ class Estimate(Protocol):
 
     def log_prob(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """log q(x given y) `[N]` in nats."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The mean of the densities that several estimates give."""
+
+    members: list[Estimate]
+
+    @property
+    def parameters(self) -> int:
+        return sum(member.parameters for member in self.members)
+
+    def log_prob(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        log_probs = [member.log_prob(x, y) for member in self.members]
+        return np.logaddexp.reduce(log_probs) - np.log(len(log_probs))
 
 
 @dataclass(frozen=True)
@@ -101,8 +116,8 @@ def main() -> None:
         serve({"train": functools.partial(_train, options.worker)})
         return
     for task, flow, model in itertools.product(options.tasks, options.flows, options.models):
-        schedule = {name: getattr(options, name) for name in KEYS[3:]}
-        common = {"task": task, "flow": flow, "model": model, **schedule}
+        chosen = {name: getattr(options, name) for name in KEYS[3:]}
+        common = {"task": task, "flow": flow, "model": model, **chosen}
         runs = []
         for seed in range(options.seeds):
             its = {**common, "seed": seed, "simulations": options.simulations}
@@ -123,8 +138,14 @@ def _train(options: dict) -> dict:
     estimate = importlib.import_module(MODULES[options["model"]]).estimate
     data = task.standardized(*task.training)
     start = time.process_time()
-    schedule = Schedule(*(options[name] for name in KEYS[3:]))
-    trained = estimate(options["flow"], *data, schedule=schedule, seed=options["seed"])
+    schedule = Schedule(*(options[name] for name in KEYS[4:]))
+    first = options["seed"] * options["members"]
+    trained = Ensemble(
+        [
+            estimate(options["flow"], *data, schedule=schedule, seed=first + member)
+            for member in range(options["members"])
+        ]
+    )
     seconds = time.process_time() - start
     kl, error = task.divergence(trained)
     its = {"parameters": trained.parameters, "cpu_seconds": seconds}
@@ -137,6 +158,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--flows", nargs="+", choices=SIZES, default=["maf", "spline"])
     parser.add_argument("--models", nargs="+", choices=MODULES, default=list(MODULES))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--members", type=int, default=1, help="of an ensemble, each of --steps")
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--learning-rate", type=float, default=1e-3)

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from tfp_glow.core.amortized import AmortizedBijector
 from tfp_glow.core.checks import check_channels, check_positive_int
-from tfp_glow.core.constants import SOFTPLUS_INVERSE_OF_ONE
 from tfp_glow.core.randomness import random_generator
 
 __all__ = ["Radial"]
@@ -66,9 +65,9 @@ class Radial(AmortizedBijector):
         super().__init__(network, condition_shape=condition_shape, dtype=dtype, name=name)
         center = random_generator(seed).standard_normal(channels)
         self.center = self.add_variable(center, name="center")
-        # beta starts at 1 - alpha = 0.
-        self.a = self.add_variable(np.full([], SOFTPLUS_INVERSE_OF_ONE), name="a")
-        self.b = self.add_variable(np.full([], SOFTPLUS_INVERSE_OF_ONE), name="b")
+        # beta begins at 0, and alpha at 0.31: bumps narrower than a normal.
+        self.a = self.add_variable(np.full([], -1.0), name="a")
+        self.b = self.add_variable(np.full([], -1.0), name="b")
         self.amortize([self.center, self.a, self.b])
 
     def _forward_and_log_det(self, z, condition=None):

@@ -193,6 +193,23 @@ def test_the_graph_does_not_grow_with_depth():
     assert nodes(2) == nodes(20)
 
 
+def test_a_step_begins_when_the_one_before_has_ended():
+    """Otherwise steps that are rebuilt ahead of their gradients keep all that these need."""
+    flow = tgb.Repeat(lambda: tgb.ActNorm(2), 3, reversible=True)
+
+    @tf.function
+    def run(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(flow.inverse(x) ** 2)
+        return tape.gradient(loss, flow.trainable_variables)
+
+    graph = run.get_concrete_function(tf.zeros([1, 2])).graph.as_graph_def()
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    loops = [node for node in nodes if node.op in ("While", "StatelessWhile")]
+    assert len(loops) == 2
+    assert [node.attr["parallel_iterations"].i for node in loops] == [1, 1]
+
+
 @pytest.mark.slow
 def test_reversible_gradients_compile_under_xla_with_a_dynamic_batch():
     flow = tgb.Repeat(lambda: conditional_step("float64"), 3, reversible=True)

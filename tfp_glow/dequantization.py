@@ -146,7 +146,9 @@ class Dequantized(NoisyData):
 
         # One after the other, in the memory of one.
         start = (tf.constant(1), self._one_sample(x, seed, **kwargs))
-        _, total = tf.while_loop(lambda index, _: index < num_samples, add_sample, start)
+        _, total = tf.while_loop(
+            lambda index, _: index < num_samples, add_sample, start, parallel_iterations=1
+        )
         return total - math.log(num_samples)
 
     def _one_sample(self, x, seed, **kwargs):

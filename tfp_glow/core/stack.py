@@ -56,6 +56,7 @@ class Stack:
             body,
             (tf.constant(0), *state),
             maximum_iterations=self.depth,
+            parallel_iterations=1,  # Steps that go ahead would keep what the gradients still need.
         )
         return tuple(state)
 

@@ -369,7 +369,10 @@ class VAE(ProbabilisticModel):
 
             nothing = tf.fill(tf.shape(x)[:1], tf.constant(-math.inf, x.dtype))
             _, total = tf.while_loop(
-                lambda start, _: start < samples, add, (tf.constant(0), nothing)
+                lambda start, _: start < samples,
+                add,
+                (tf.constant(0), nothing),
+                parallel_iterations=1,  # More of them would need as many times the memory.
             )
         return total - tf.math.log(tf.cast(samples, total.dtype))
 

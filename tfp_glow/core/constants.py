@@ -1,7 +1,5 @@
 """Numbers that more than one module needs."""
 
-import math
-
 __all__ = ["SOFTPLUS_INVERSE_OF_ONE"]
 
-SOFTPLUS_INVERSE_OF_ONE = math.log(math.e - 1.0)
+SOFTPLUS_INVERSE_OF_ONE = 0.5413248546129181  # log(e - 1)

@@ -1,6 +1,7 @@
 """Reversible classifiers: memory beside the stored network, accuracy beside the usual ones.
 
     python -m benchmarks.classifiers memory --models revnet revvit irevnet --units 4 32 --xla
+    python -m benchmarks.classifiers memory --models memcnn minrev --minrev minREV
     python -m benchmarks.classifiers learning --data cifar10.npz --models revnet resnet --seeds 2
 
 `memory` trains on random images of CIFAR-10's shape; stored and rebuilt take turns. `learning`
@@ -15,6 +16,7 @@ import contextlib
 import functools
 import itertools
 import pathlib
+import sys
 import tempfile
 import time
 
@@ -36,6 +38,7 @@ from benchmarks.compilers import compile_for, to_stablehlo
 CLASSES = 10
 WAYS = {"stored": {"store_activations": True}, "reversible": {}}
 LEARNING_RATE = 1e-3
+PEERS = ("memcnn", "minrev")
 
 
 def main() -> None:
@@ -56,9 +59,7 @@ def main() -> None:
 def _memory_rows(model: str, units: int, options: argparse.Namespace) -> list[dict]:
     """One row a way to the gradient; the steps of both take turns."""
     common = {"model": model, "units": units, "batch": options.batch}
-    workers = {
-        way: Worker("benchmarks.classifiers", {"job": "step", "way": way, **common}) for way in WAYS
-    }
+    workers = {way: _stepper({"way": way, **common}, options) for way in WAYS}
     with contextlib.ExitStack() as stack:
         for worker in workers.values():
             stack.enter_context(worker)
@@ -73,10 +74,18 @@ def _memory_rows(model: str, units: int, options: argparse.Namespace) -> list[di
         {"gradient": way, **common, "first_step_s": first[way], **steps[way], **sizes[way]}
         for way in WAYS
     ]
-    if options.xla:
+    if options.xla and model not in PEERS:
         for row in rows:
             row |= _compiled({**common, "way": row["gradient"]}, options.jax_python)
     return rows
+
+
+def _stepper(configuration: dict, options: argparse.Namespace) -> Worker:
+    """A process that trains one model."""
+    if configuration["model"] not in PEERS:
+        return Worker("benchmarks.classifiers", {"job": "step", **configuration})
+    peer = {"job": "peer", "minrev": options.minrev, **configuration}
+    return Worker("benchmarks.classifiers", peer, python=options.peers_python)
 
 
 def _compiled(configuration: dict, jax_python: str | None) -> dict:
@@ -117,6 +126,10 @@ def _work(*, job: str, **options) -> None:
         serve({"export": functools.partial(_export, **options)})
     elif job == "learn":
         serve({"learn": functools.partial(_train, **options)})
+    elif job == "peer":
+        from benchmarks.classifiers_torch import serve_steps
+
+        serve_steps(**options)
     else:
         trained = _Steps(**options)
         serve(
@@ -266,6 +279,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--xla", action="store_true", help="compile by XLA for CPU and TPU too")
     parser.add_argument("--jax-python", help="interpreter that has JAX, where this one has not")
+    parser.add_argument("--peers-python", default=sys.executable, help="where torch is installed")
+    parser.add_argument("--minrev", help="folder of minREV's rev.py")
     parser.add_argument("--data", type=pathlib.Path, help="of learning")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seeds", type=int, default=2)

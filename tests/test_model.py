@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pandas
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -121,16 +122,38 @@ def test_a_saved_model_is_not_initialized_again(fitted, tmp_path):
 
 
 @pytest.mark.slow
-def test_keras_export_serves_log_prob(fitted, tmp_path):
+@pytest.mark.parametrize("dtype", [tf.int32, tf.uint8], ids=["own", "given"])
+def test_keras_export_serves_log_prob(fitted, tmp_path, dtype):
     model, _ = fitted
-    model.export(
-        str(tmp_path / "exported"),
-        input_signature=[
-            (tf.TensorSpec([None, 4, 4, 1], tf.uint8), tf.TensorSpec([None], tf.int32))
-        ],
-        verbose=False,
-    )
-    assert tf.saved_model.load(str(tmp_path / "exported")).serve
+    given = [(tf.TensorSpec([None, 4, 4, 1], dtype), tf.TensorSpec([None], tf.int32))]
+    path = str(tmp_path / "exported")
+    model.export(path, input_signature=None if dtype is tf.int32 else given, verbose=False)
+    loaded = tf.saved_model.load(path)
+    served = loaded.serve((tf.constant(IMAGES[:5], dtype), tf.constant(CLASSES[:5]))).numpy()
+    assert served.shape == (5,)
+    assert np.isfinite(served).all()
+
+
+@pytest.mark.slow
+def test_keras_export_serves_what_predict_gives(tmp_path):
+    model = vector_model()
+    model.initialize(VECTORS)
+    randomize(model.distribution)
+    model.compile("adam")
+    model.export(str(tmp_path / "exported"), verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path / "exported"))
+    served = loaded.serve(tf.constant(VECTORS[:7]))
+    np.testing.assert_allclose(served, model.predict(VECTORS[:7], verbose=0), rtol=1e-5)
+
+
+def test_data_frames_are_arrays():
+    results = []
+    for x in (VECTORS, pandas.DataFrame(VECTORS), tf.constant(VECTORS)):
+        model = vector_model()
+        model.compile(keras.optimizers.SGD(1e-2))
+        model.fit(x, shuffle=False, verbose=0)
+        results.append([model.evaluate(x, verbose=0), *model.predict(x, verbose=0)])
+    np.testing.assert_allclose(results[1:], [results[0]] * 2, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -325,6 +348,12 @@ def test_a_flow_that_cannot_be_rebuilt_names_the_part(tmp_path):
         tg.FlowModel(real_nvp(tracked=True)).get_config()
 
 
+def compiled_with_a_loss() -> tg.FlowModel:
+    model = vector_model()
+    model.compile("adam", loss="mse")
+    return model
+
+
 def test_bad_arguments_name_themselves():
     with pytest.raises(TypeError, match="distribution must be"):
         tg.FlowModel(tgb.ActNorm(3))
@@ -332,6 +361,12 @@ def test_bad_arguments_name_themselves():
         tg.FlowModel(tg.standard_normal(2)).fit(VECTORS[:, :2])
     with pytest.raises(TypeError, match="x must be an array, a data set or an iterable"):
         vector_model().fit(3)
+    with pytest.raises(TypeError, match=r"x must be an array.* mapping of \['x'\]"):
+        vector_model().fit({"x": VECTORS})
+    with pytest.raises(TypeError, match="x must hold numbers"):
+        vector_model().fit(pandas.DataFrame({"a": ["red"], "b": [1.0]}))
+    with pytest.raises(ValueError, match=r"loss must not be given to compile.*mse"):
+        compiled_with_a_loss().fit(VECTORS)
     with pytest.raises(ValueError, match="empty"):
         vector_model().fit(VECTORS[:0])
 

@@ -6,12 +6,14 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_glow.core.modes import evaluation
 from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.denoising import Noised
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.fitting import first_batch
 from tfp_glow.probabilistic_model import ProbabilisticModel
 from tfp_glow.replicas import take_from_first_worker
+from tfp_glow.signatures import example_specs
 
 __all__ = ["DistributionModel"]
 
@@ -49,6 +51,16 @@ class DistributionModel(ProbabilisticModel):
         if initialize is not None:
             initialize(self._as_data(x), condition, force=force)
             take_from_first_worker(self._distribution.variables, self.distribute_strategy)
+
+    def export(self, filepath, *args, input_signature=None, **kwargs) -> None:
+        """As `keras.Model.export`, which serves what `call` gives; `export_saved_model` does more.
+
+        `input_signature` is of x, and its condition where there is one, in batches of any size when
+        omitted.
+        """
+        signature = input_signature or self._signature()
+        with evaluation():
+            super().export(filepath, *args, input_signature=signature, **kwargs)
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
         """As `keras.Model.train_on_batch`; the first batch initializes."""
@@ -91,6 +103,11 @@ class DistributionModel(ProbabilisticModel):
         return tf.cast(x, dtype) if both_floating else x
 
     # What is this class's own.
+
+    def _signature(self) -> list:
+        """What `call` takes but for a seed, in batches of any size."""
+        x, condition = example_specs(self._distribution)
+        return [x if condition is None else (x, condition)]
 
     @property
     def _is_initialized(self) -> bool:

@@ -9,7 +9,13 @@ import tensorflow_probability as tfp
 
 from tfp_glow.core.modes import evaluation
 from tfp_glow.core.passes import condition_kwargs
-from tfp_glow.signatures import checked_signature, sampling_specs, write_saved_model
+from tfp_glow.signatures import (
+    batch_spec,
+    checked_signature,
+    example_specs,
+    sampling_specs,
+    write_saved_model,
+)
 
 __all__ = ["export_saved_model"]
 
@@ -60,21 +66,20 @@ class _Exported(tf.Module):
         self._distribution = distribution
         self._flow = getattr(distribution, "flow", distribution)
         self._takes_temperature = hasattr(self._flow, "decode")
-        shape = getattr(distribution, "condition_shape", None)
-        self._condition = []
-        if shape is not None:
-            dtype = "float32" if shape else "int32"
-            self._condition = [tf.TensorSpec([None, *shape], dtype, name="condition")]
+        self._x, condition = example_specs(distribution)
+        self._condition = [] if condition is None else [condition]
 
     def signatures(self) -> dict:
         """The traced functions by name."""
-        x = _batch_of(self._distribution.event_shape, self._distribution.dtype, "x")
-        functions = {"log_prob": (self._log_prob, [x]), "sample": (self._sample, sampling_specs())}
+        functions = {
+            "log_prob": (self._log_prob, [self._x]),
+            "sample": (self._sample, sampling_specs()),
+        }
         bijector = getattr(self._flow, "bijector", None)
         if bijector is not None:
-            y = _batch_of(self._flow.event_shape, self._flow.dtype, "x")
+            y = batch_spec(self._flow.event_shape, self._flow.dtype, "x")
             z_shape = bijector.inverse_event_shape(self._flow.event_shape)
-            z = _batch_of(z_shape, self._flow.distribution.dtype, "z")
+            z = batch_spec(z_shape, self._flow.distribution.dtype, "z")
             functions["encode"] = (self._encode, [y])
             functions["decode"] = (self._decode, [z])
         return {
@@ -98,7 +103,3 @@ class _Exported(tf.Module):
 
     def _decode(self, z, condition=None):
         return {"x": self._flow.bijector.forward(z, **condition_kwargs(condition))}
-
-
-def _batch_of(shape, dtype, name: str) -> tf.TensorSpec:
-    return tf.TensorSpec([None, *shape], dtype, name=name)

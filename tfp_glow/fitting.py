@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -19,6 +19,7 @@ __all__ = [
     "check_label_shape",
     "check_labels",
     "check_no_class_weight",
+    "check_no_loss",
     "check_weights_reach_the_loss",
     "first_batch",
     "first_of_stream",
@@ -84,10 +85,24 @@ def first_of_stream(x) -> tuple:
 
 def check_data(x) -> None:
     """Raises where `x` is missing, holds no numbers or no example."""
-    if x is None or (isinstance(x, np.ndarray) and x.dtype.hasobject):
+    if isinstance(x, Mapping):
+        raise TypeError(
+            f"x must be an array, a data set or an iterable. Received: a mapping of {list(x)}."
+        )
+    of_numpy = not tf.is_tensor(x) and hasattr(x, "__array__")
+    if x is None or (of_numpy and np.asarray(x).dtype.hasobject):
         raise TypeError(f"x must hold numbers. Received: {x!r}.")
-    if isinstance(x, np.ndarray) and not len(x):
+    if of_numpy and not len(x):
         raise ValueError("x must hold at least one example. Received: an empty data set.")
+
+
+def check_no_loss(loss) -> None:
+    """Raises where `compile` is given a loss, which would do nothing."""
+    if loss is not None:
+        raise ValueError(
+            "loss must not be given to compile: a probabilistic model brings its own. "
+            f"Received: loss={loss!r}."
+        )
 
 
 def check_class_ids(y, classes: range | None) -> None:
@@ -162,7 +177,8 @@ def check_weights_reach_the_loss(y, sample_weight) -> None:
 
 
 def _is_array(x) -> bool:
-    return tf.is_tensor(x) or isinstance(x, np.ndarray | list | tuple)
+    """Whether Keras takes `x` as an array: data frames too."""
+    return tf.is_tensor(x) or isinstance(x, list | tuple) or hasattr(x, "__array__")
 
 
 def _random_rows(x, y, batch_size: int) -> tuple:

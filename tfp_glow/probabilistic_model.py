@@ -18,7 +18,7 @@ from tfp_glow.core.freezing import keras_flags
 from tfp_glow.core.modes import collected_penalties, evaluation
 from tfp_glow.core.penalties import weight_penalties
 from tfp_glow.files import replacing
-from tfp_glow.fitting import StopWithoutLoss, check_data
+from tfp_glow.fitting import StopWithoutLoss, check_data, check_no_loss
 from tfp_glow.replicas import averageable_logs, check_made_in_scope, mean_over_replicas
 from tfp_glow.tracking import variables_all_tracked
 
@@ -115,6 +115,7 @@ class ProbabilisticModel(keras.Model, abc.ABC):
 
         Inside of a trace each would be created under a condition, and the step traced twice.
         """
+        check_no_loss(self.get_compile_config()["loss"])
         if not self.optimizer.built:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)

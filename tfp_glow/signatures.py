@@ -6,10 +6,19 @@ import os
 from collections.abc import Callable
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_glow.files import replacing
 
-__all__ = ["checked_signature", "sampling_specs", "write_saved_model"]
+__all__ = [
+    "batch_spec",
+    "checked_signature",
+    "example_specs",
+    "sampling_specs",
+    "write_saved_model",
+]
+
+tfd = tfp.distributions
 
 
 def write_saved_model(module: tf.Module, path: str | os.PathLike) -> None:
@@ -35,6 +44,20 @@ def sampling_specs() -> list[tf.TensorSpec]:
         tf.TensorSpec([], tf.float32, name="temperature"),
         tf.TensorSpec([], tf.int32, name="seed"),
     ]
+
+
+def example_specs(distribution: tfd.Distribution) -> tuple:
+    """A batch of a distribution's events, and of its conditions or None."""
+    x = batch_spec(distribution.event_shape, distribution.dtype, "x")
+    shape = getattr(distribution, "condition_shape", None)
+    if shape is None:
+        return x, None
+    return x, batch_spec(shape, "float32" if shape else "int32", "condition")
+
+
+def batch_spec(shape, dtype, name: str) -> tf.TensorSpec:
+    """`[batch, *shape]`, of any batch."""
+    return tf.TensorSpec([None, *shape], dtype, name=name)
 
 
 def checked_signature(function: Callable, specs: list[tf.TensorSpec]):

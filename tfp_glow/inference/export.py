@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from tfp_glow.flow import Flow
-from tfp_glow.signatures import checked_signature, sampling_specs, write_saved_model
+from tfp_glow.signatures import (
+    batch_spec,
+    checked_signature,
+    sampling_specs,
+    write_saved_model,
+)
 
 if TYPE_CHECKING:
     from tfp_glow.inference.variational_autoencoder import VAE
@@ -56,8 +61,8 @@ class _Exported(tf.Module):
         """The traced functions by name."""
         dtype = self._model.posterior.dtype
         of_data = dtype if self._model.num_bins is None else tf.int32
-        x = tf.TensorSpec([None, *self._model.event_shape], of_data, name="x")
-        z = tf.TensorSpec([None, *self._model.posterior.event_shape], dtype, name="z")
+        x = batch_spec(self._model.event_shape, of_data, "x")
+        z = batch_spec(self._model.posterior.event_shape, dtype, "z")
         functions = {
             "encode": (self._encode, [x]),
             "decode": (self._decode, [z]),

@@ -122,6 +122,39 @@ def test_a_fit_finds_a_conjugate_posterior_and_its_evidence(jit_compile):
     assert after.pareto_k < 0.7 < before.pareto_k
 
 
+def evidence_of(joint: Joint) -> float:
+    surrogate = inference.surrogate_posterior(joint, flow=SMALL_IAF, seed=0)
+    return inference.diagnose(joint, surrogate, importance_samples=4000, seed=0).importance_bound
+
+
+def test_a_simplex_has_its_evidence():
+    alpha, counts = [1.0, 2.0, 3.0], [5.0, 3.0, 2.0]
+    model = tfd.JointDistributionNamed(
+        {"w": tfd.Dirichlet(alpha), "y": lambda w: tfd.Multinomial(10.0, probs=w)}
+    )
+    expected = tfd.DirichletMultinomial(10.0, alpha).log_prob(counts)
+    np.testing.assert_allclose(evidence_of(model.experimental_pin(y=counts)), expected, atol=0.05)
+
+
+SIMPLICES = {
+    "of pairs, in a part": tfd.JointDistributionNamed(
+        {"w": tfd.Sample(tfd.Dirichlet([3.0, 3.0]), 2)}
+    ),
+    "independent": tfd.Independent(tfd.Dirichlet([[3.0, 3.0], [2.0, 4.0]]), 1),
+    "relaxed": tfd.RelaxedOneHotCategorical(3.0, logits=[0.0, 0.5]),
+    "moved": tfb.Shift(1.0)(tfd.Dirichlet([2.0, 3.0, 2.0])),
+    "logistic-normal": tfb.SoftmaxCentered()(tfd.MultivariateNormalDiag([0.0, 0.5])),
+    "correlations": tfd.CholeskyLKJ(3, 2.0),
+}
+
+
+@pytest.mark.parametrize("name", SIMPLICES)
+def test_priors_integrate_to_one(name):
+    prior = SIMPLICES[name]
+    joint = tfd.JointDistributionNamed({"a": prior, "y": NORMAL}).experimental_pin(y=0.0)
+    np.testing.assert_allclose(evidence_of(joint), NORMAL.log_prob(0.0), atol=0.05)
+
+
 @pytest.mark.slow
 def test_one_amortized_fit_serves_all_data():
     joint = conjugate()
@@ -243,6 +276,21 @@ def with_rate(distribution: tfd.Distribution) -> Joint:
             lambda: inference.surrogate_posterior(with_rate(tfd.Poisson(3.0))),
             ValueError,
             "latent 'rate' of joint must have a default bijector.*Poisson",
+        ),
+        (
+            lambda: inference.surrogate_posterior(with_rate(tfd.Sample(tfd.SphericalUniform(3)))),
+            ValueError,
+            "latent 'rate' of joint must have a bijector.*positive values alone.*SphericalUniform",
+        ),
+        (
+            lambda: inference.surrogate_posterior(with_rate(tfd.LKJ(3, 2.0))),
+            ValueError,
+            "log-det of correlation matrices; take tfd.CholeskyLKJ.*LKJ",
+        ),
+        (
+            lambda: inference.surrogate_posterior(with_rate(tfd.Gamma(2.0, 1.0)), flow="realnvp"),
+            ValueError,
+            "event_shape must have at least 2 values",
         ),
         (
             lambda: inference.surrogate_posterior(with_rate(tfd.Normal(tf.zeros(3), 1.0))),

@@ -17,6 +17,7 @@
 | `latents_by_name` and the like: `JointDistributionPinned` | errors cannot name a latent |
 | `View`: `keras.Variable` over a `tf.Variable` makes no copy | `FlowModel` trains copies |
 | `View`: `keras.Variable._trainable` | what is frozen trains |
+| `_NumPyForPad`: `tfb.Pad`'s module | simplices, as of `tfd.Dirichlet`, fail with NumPy 2.4 |
 
 TFP's `Bijector` calls `_cache.forward`, `_cache.inverse` and their `_attributes`, which
 `core/memory.py` provides, and hashes a bijector by `_get_parameterization`.
@@ -29,12 +30,14 @@ import copy
 from collections.abc import Iterator, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from keras.src.backend.common import global_state
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.eager.record import VariableWatcher, could_possibly_record
 from tensorflow.python.ops import control_flow_util
+from tensorflow_probability.python.bijectors import pad
 from tensorflow_probability.python.distributions.transformed_distribution import (
     _TransformedDistribution as TransformedDistribution,
 )
@@ -65,6 +68,20 @@ __all__ = [
 _CALL_CONTEXT, _STATELESS_SCOPE = "current_call_ctx", "stateless_scope"
 # Stateful operations that write to no variable.
 _READS = {"Assert", "ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"}
+
+
+class _NumPyForPad:
+    """NumPy, whose `reshape` still takes `newshape`, by which TFP 0.25 calls it."""
+
+    def __getattr__(self, name: str):
+        return getattr(np, name)
+
+    @staticmethod
+    def reshape(a, shape=None, *, newshape=None):
+        return np.reshape(a, newshape if shape is None else shape)
+
+
+pad.np = _NumPyForPad()
 
 
 def declares_its_parameters(module: tf.Module) -> bool:

@@ -10,7 +10,7 @@ from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
     EventShape,
     condition_size_of,
-    event_size,
+    event_size_to_split,
     seeds_from,
     vector_flow,
 )
@@ -67,7 +67,7 @@ def coupling_spline(
       Durkan, Bekasov, Murray and Papamakarios, "Neural Spline Flows", arXiv:1906.04032.
     """
     law = RationalQuadraticSpline(bins=bins, bound=bound)
-    size, seeds = event_size(event_shape), seeds_from(seed)
+    size, seeds = event_size_to_split(event_shape), seeds_from(seed)
     condition_size = condition_size_of(condition_size, num_classes)
 
     def make_step() -> Chain:

@@ -11,7 +11,7 @@ import tensorflow_probability as tfp
 from tfp_glow.bijectors import Chain, Coupling
 from tfp_glow.core.checks import check_dtype, event_dimensions
 from tfp_glow.flow import Flow
-from tfp_glow.flows.ingredients import EventShape, event_size, seeds_from
+from tfp_glow.flows.ingredients import EventShape, event_size_to_split, seeds_from
 from tfp_glow.flows.recipe import recipe
 from tfp_glow.laws import AffineSoftsign, Law
 from tfp_glow.networks import MLP, ImageReader
@@ -71,7 +71,7 @@ def dequantization_noise(
     ndims, shape = event_dimensions(None, event_shape)
     if ndims not in _MASKS:
         raise ValueError(f"event_shape must be an int or (H, W, C). Received: {event_shape!r}.")
-    size, seeds = event_size(event_shape), seeds_from(seed)
+    size, seeds = event_size_to_split(event_shape), seeds_from(seed)
     make: Callable = functools.partial(MLP, hidden_units=hidden_units, activation="relu")
     if ndims == 3:
         make = functools.partial(ImageReader, hidden_channels=hidden_channels, blocks=blocks)

@@ -18,6 +18,7 @@ __all__ = [
     "check_image",
     "condition_size_of",
     "event_size",
+    "event_size_to_split",
     "marginals",
     "seeds_from",
     "vector_flow",
@@ -30,6 +31,17 @@ EventShape = int | Sequence[int]
 def event_size(event_shape: EventShape) -> int:
     """The number of values of an event."""
     return math.prod(event_dimensions(None, _given(event_shape, "event_shape"))[1])
+
+
+def event_size_to_split(event_shape: EventShape) -> int:
+    """The number of values of an event, of which couplings keep some and change the others."""
+    size = event_size(event_shape)
+    if size < 2:
+        raise ValueError(
+            "event_shape must have at least 2 values, of which couplings keep some; of one value "
+            f"there are flows.maf, iaf and others. Received: {event_shape!r}."
+        )
+    return size
 
 
 def check_image(

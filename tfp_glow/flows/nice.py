@@ -15,7 +15,7 @@ from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
     EventShape,
     condition_size_of,
-    event_size,
+    event_size_to_split,
     seeds_from,
     vector_flow,
 )
@@ -74,7 +74,7 @@ def nice(
       Dinh, Krueger and Bengio, "NICE: Non-linear Independent Components Estimation",
       arXiv:1410.8516.
     """
-    size, seeds = event_size(event_shape), seeds_from(seed)
+    size, seeds = event_size_to_split(event_shape), seeds_from(seed)
     condition_size = condition_size_of(condition_size, num_classes)
     base = base or ("normal" if isinstance(event_shape, int) else "logistic")
     latent = _BASES[check_choice(base, tuple(_BASES), "base")](tf.zeros([], dtype), 1.0)

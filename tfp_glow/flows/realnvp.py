@@ -22,6 +22,7 @@ from tfp_glow.flows.ingredients import (
     check_image,
     condition_size_of,
     event_size,
+    event_size_to_split,
     marginals,
     seeds_from,
     vector_flow,
@@ -107,7 +108,7 @@ def realnvp(
     dtypes = (dtype, network_dtype or dtype)
     couplings = _Couplings(law, reach, conditions, seeds_from(seed), *dtypes)
     if isinstance(event_shape, int):
-        size = event_size(event_shape)
+        size = event_size_to_split(event_shape)
 
         def make_step():
             return Chain([couplings.on_vectors(m, size, hidden_units) for m in ("even", "odd")])

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.core.compat import latent_distributions, latents_by_name
+from tfp_glow.inference.supports import SimplexVolume, check_support, simplex_sizes
 
 __all__ = [
     "Joint",
@@ -27,7 +28,8 @@ def check_pinned(joint, argument: str = "joint") -> Joint:
 
     Raises:
       TypeError: If it is not pinned, or a latent is discrete.
-      ValueError: If a latent has a batch shape, or no bijector to its support, or none is left.
+      ValueError: If a latent has a batch shape, or no bijector to all of its support, or none is
+        left.
     """
     if not isinstance(joint, Joint):
         raise TypeError(
@@ -75,17 +77,21 @@ def constraining_bijector(joint: Joint) -> tfb.Chain:
 
     The vector is split into the latents in the order of `tf.nest`, each part is
     reshaped to its latent's unconstrained shape, and mapped to the latent's support, which may
-    depend on the latents before it.
+    depend on the latents before it. Log-dets are those in which TFP's densities integrate to 1.
     """
     shapes = _unconstrained_shapes(joint)
     sizes = [math.prod(shape) for shape in tf.nest.flatten(shapes)]
     places = tf.nest.pack_sequence_as(shapes, range(len(sizes)))
+    simplices = [
+        k for latent in latent_distributions(joint).values() for k in simplex_sizes(latent)
+    ]
     return tfb.Chain(
         [
             joint.experimental_default_event_space_bijector(),
             tfb.JointMap(tf.nest.map_structure(lambda shape: tfb.Reshape(list(shape)), shapes)),
             tfb.Restructure(places),
             tfb.Split(sizes),
+            SimplexVolume(simplices),
         ]
     )
 
@@ -115,6 +121,7 @@ def _check_latent(name: str, distribution: tfd.Distribution, latent: str) -> Non
             f"{latent} must have a default bijector to its support, as discrete distributions and "
             f"mixtures have none. Received: {kind}."
         )
+    check_support(distribution, latent)
     if any(shape.rank for shape in _flat_shapes(distribution.batch_shape)):
         raise ValueError(
             f"{latent} must have batch shape (): make it part of the event by tfd.Sample or "

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tfp_glow as tg
 from tests.helpers import normal
 from tfp_glow import classifiers
+from tfp_glow.domains.critic import critic
 
 IMAGE = (8, 8, 3)
 SMALL = {
@@ -42,6 +43,34 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 
 slow = pytest.mark.slow
+
+
+def velocity() -> tg.networks.UNet:
+    return tg.networks.UNet(3, hidden_channels=4, levels=2, inputs=IMAGE, seed=0)
+
+
+NETWORKS = {
+    **{name: lambda name=name: build(name) for name in ("revnet", "irevnet-injective", "revvit")},
+    "critic": lambda: critic(IMAGE, seed=0),
+    "head": lambda: tg.networks.LevelClassifier(3, level_shapes=[IMAGE], seed=0),
+    "unet": lambda: lambda x: velocity()((x, tf.zeros([5, 1]))),
+}
+
+
+@pytest.fixture
+def channels_first():
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_channels_are_last_whatever_keras_is_told(name, channels_first):
+    x = normal((5, *IMAGE), "float32")
+    x = tf.reshape(x, [5, -1]) if name == "head" else x
+    told = NETWORKS[name]()(x)
+    keras.config.set_image_data_format("channels_last")
+    np.testing.assert_array_equal(told, NETWORKS[name]()(x))
 
 
 @pytest.mark.slow

@@ -63,7 +63,11 @@ def autoencoder(
     dense, layers = keras.layers.Dense, keras.layers
     return VAE(
         keras.Sequential(
-            [keras.Input(image_shape), layers.Flatten(), *(dense(n, "relu") for n in hidden)]
+            [
+                keras.Input(image_shape),
+                layers.Flatten("channels_last"),
+                *(dense(n, "relu") for n in hidden),
+            ]
         ),
         keras.Sequential(
             [

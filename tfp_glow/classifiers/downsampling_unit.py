@@ -52,7 +52,9 @@ class DownsamplingUnit(ConfiguredLayer):
         f_seed, g_seed = independent_seeds(seed, 2)
         network = functools.partial(unit_network, self.half, bottleneck, dtype=network_dtype)
         self.f, self.g = network(strides=strides, seed=f_seed), network(seed=g_seed)
-        self.pool = keras.layers.AveragePooling2D(strides, padding="same", dtype=dtype)
+        self.pool = keras.layers.AveragePooling2D(
+            strides, padding="same", data_format="channels_last", dtype=dtype
+        )
 
     def build(self, input_shape):
         half = (*input_shape[:-1], input_shape[-1] // 2)

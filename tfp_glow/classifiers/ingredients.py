@@ -46,8 +46,8 @@ def logits_of_maps(x, num_classes: int, seed: int, network_dtype: str | None):
     x = keras.layers.BatchNormalization(
         momentum=MOMENTUM, dtype=network_dtype, name="head_normalization"
     )(x)
-    x = keras.layers.GlobalAveragePooling2D(dtype=network_dtype)(keras.layers.ReLU()(x))
-    return logits_of_vectors(x, num_classes, seed)
+    mean = keras.layers.GlobalAveragePooling2D(data_format="channels_last", dtype=network_dtype)
+    return logits_of_vectors(mean(keras.layers.ReLU()(x)), num_classes, seed)
 
 
 def logits_of_vectors(x, num_classes: int, seed: int):

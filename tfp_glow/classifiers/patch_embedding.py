@@ -48,6 +48,7 @@ class PatchEmbedding(ConfiguredLayer):
             width,
             patch_size,
             strides=patch_size,
+            data_format="channels_last",
             kernel_initializer=keras.initializers.GlorotUniform(self.seeds[0]),
             dtype=dtype,
         )

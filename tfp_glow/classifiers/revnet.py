@@ -80,7 +80,13 @@ def revnet(
     inputs = keras.Input(image_shape)
     stem = keras.initializers.HeNormal(next(seeds))
     x = keras.layers.Conv2D(
-        filters[0], 3, padding="same", kernel_initializer=stem, dtype=network_dtype, name="stem"
+        filters[0],
+        3,
+        padding="same",
+        data_format="channels_last",
+        kernel_initializer=stem,
+        dtype=network_dtype,
+        name="stem",
     )(inputs)
     for stage, (count, before, after) in enumerate(zip(units, filters, filters[1:], strict=False)):
         strides = 2 if stage else 1

@@ -90,5 +90,5 @@ def revvit(
         name="layers",
     )(keras.layers.Concatenate()([x, x]))
     x = keras.layers.LayerNormalization(epsilon=1e-6, dtype="float32")(x)
-    x = keras.layers.GlobalAveragePooling1D(dtype="float32")(x)
+    x = keras.layers.GlobalAveragePooling1D(data_format="channels_last", dtype="float32")(x)
     return Classifier(inputs, logits_of_vectors(x, num_classes, next(seeds)), name=name)

@@ -19,14 +19,16 @@ def critic(event_shape: Sequence[int], *, seed: int | None = None) -> keras.Mode
         kernel = keras.initializers.HeNormal(seed=next(seeds))
         return {"activation": "leaky_relu", "kernel_initializer": kernel}
 
+    of_images = {"padding": "same", "data_format": "channels_last"}
+
     if len(event_shape) == 3:
         hidden = [
-            keras.layers.Conv2D(units, 3, strides=strides, padding="same", **options())
+            keras.layers.Conv2D(units, 3, strides=strides, **of_images, **options())
             for units, strides in ((32, 1), (64, 2), (128, 2))
         ]
-        hidden.append(keras.layers.Flatten())
+        hidden.append(keras.layers.Flatten("channels_last"))
     else:
-        hidden = [keras.layers.Flatten()]
+        hidden = [keras.layers.Flatten("channels_last")]
         hidden += [keras.layers.Dense(128, **options()) for _ in range(2)]
     last = keras.layers.Dense(1, kernel_initializer=options()["kernel_initializer"])
     return keras.Sequential([keras.Input(tuple(event_shape)), *hidden, last])

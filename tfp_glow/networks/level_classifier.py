@@ -73,7 +73,12 @@ class LevelClassifier(ConfiguredLayer):
         for shape in self._shapes:
             kernel = keras.initializers.HeNormal(seed=next(seeds))
             convolution = keras.layers.Conv2D(
-                hidden_channels, 3, padding="same", kernel_initializer=kernel, **options
+                hidden_channels,
+                3,
+                padding="same",
+                data_format="channels_last",
+                kernel_initializer=kernel,
+                **options,
             )
             convolution.build((None, *shape))
             norm = LayerNorm(**options)

@@ -12,7 +12,7 @@ __all__ = ["LoweredConv2D"]
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class LoweredConv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D` of padding "same", fast in compiled loops on a CPU too.
+    """`keras.layers.Conv2D` of padding "same", channels last, fast in compiled loops on a CPU too.
 
     Example:
 

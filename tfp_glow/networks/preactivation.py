@@ -81,6 +81,7 @@ class PreactivationConvs(ConfiguredLayer):
                 kernel,
                 strides=strides if index == 0 else 1,
                 padding="same",
+                data_format="channels_last",
                 use_bias=index == last,  # Normalization would take the others away.
                 kernel_initializer="zeros"
                 if zero_last and index == last

@@ -92,7 +92,12 @@ class UNet(ConfiguredLayer):
         ]
         self.norm = GroupNorm(4, dtype=self.dtype_policy)
         self.last = keras.layers.Conv2D(
-            outputs, 3, padding="same", kernel_initializer="zeros", dtype=self.dtype_policy
+            outputs,
+            3,
+            padding="same",
+            data_format="channels_last",
+            kernel_initializer="zeros",
+            dtype=self.dtype_policy,
         )
         for layer, size in zip(self.embed, (condition_size + FREQUENCIES, embedding), strict=True):
             layer.build((None, size))
@@ -147,7 +152,12 @@ class _Block(keras.layers.Layer):
 
 def _convolution(channels: int, seed: int, dtype) -> keras.layers.Conv2D:
     return keras.layers.Conv2D(
-        channels, 3, padding="same", kernel_initializer=_normal(seed), dtype=dtype
+        channels,
+        3,
+        padding="same",
+        data_format="channels_last",
+        kernel_initializer=_normal(seed),
+        dtype=dtype,
     )
 
 

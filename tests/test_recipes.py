@@ -171,7 +171,7 @@ def test_realnvp_on_images_has_the_published_layers():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: flows.nice(1), "to keep and channels to transform"),
+        (lambda: flows.nice(1), "event_shape must have at least 2 values"),
         (lambda: flows.nice(4, couplings=0), "couplings must be at least 1"),
         (lambda: flows.nice(4, base="uniform"), "base must be"),
         (lambda: flows.realnvp((5, 4, 1), levels=2), "divisible by 2"),

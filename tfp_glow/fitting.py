@@ -16,6 +16,7 @@ __all__ = [
     "StopWithoutLoss",
     "check_class_ids",
     "check_data",
+    "check_examples",
     "check_label_shape",
     "check_labels",
     "check_no_class_weight",
@@ -94,6 +95,21 @@ def check_data(x) -> None:
         raise TypeError(f"x must hold numbers. Received: {x!r}.")
     if of_numpy and not len(x):
         raise ValueError("x must hold at least one example. Received: an empty data set.")
+
+
+def check_examples(x, event_shape, argument: str = "x") -> None:
+    """Raises where an array holds events of another shape; data sets are not read.
+
+    A training step that has seen two shapes no longer knows them when it is traced.
+    """
+    if not (_is_array(x) and isinstance(event_shape, tf.TensorShape)):
+        return
+    received, ndims = np.shape(x), event_shape.rank or 0
+    if not event_shape.is_compatible_with(received[max(len(received) - ndims, 0) :]):
+        raise ValueError(
+            f"{argument} must have event shape {tuple(event_shape)} in its last dimensions. "
+            f"Received: shape {received}."
+        )
 
 
 def check_no_loss(loss) -> None:

@@ -12,7 +12,13 @@ import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import Chain
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_dtype, check_number, check_positive_int, event_dimensions
+from tfp_glow.core.checks import (
+    check_dtype,
+    check_event,
+    check_number,
+    check_positive_int,
+    event_dimensions,
+)
 from tfp_glow.core.compat import TransformedDistribution, untracked
 from tfp_glow.core.conditions import condition_of_samples
 from tfp_glow.core.freezing import Freezable
@@ -150,7 +156,7 @@ class Flow(Freezable, TransformedDistribution):
     @as_written
     def decode(self, z, condition=None):
         """The data of latents: x = bijector.forward(z)."""
-        return self._one_pass.forward(z, **condition_kwargs(condition))
+        return self._one_pass.forward(self._checked_latents(z), **condition_kwargs(condition))
 
     @as_written
     def encode_and_log_prob(self, x, condition=None):
@@ -186,7 +192,7 @@ class Flow(Freezable, TransformedDistribution):
 
             x, log_prob = flow.decode_and_log_prob(flow.distribution.sample(8))
         """
-        ndims = self.distribution.event_shape.rank
+        z, ndims = self._checked_latents(z), self.distribution.event_shape.rank
         x, log_det = self._one_pass.forward_and_log_det(z, condition, event_ndims=ndims)
         return x, self.distribution.log_prob(z) - log_det
 
@@ -286,17 +292,11 @@ class Flow(Freezable, TransformedDistribution):
         x = tf.convert_to_tensor(x, dtype_hint=self.dtype)
         if x.dtype != self.dtype:
             raise TypeError(f"x must have dtype {self.dtype.name}. Received: {x.dtype.name}.")
-        ndims = self.event_shape.rank
-        if x.shape.rank is None or ndims is None:
-            return x
-        if x.shape.rank < ndims or not x.shape[x.shape.rank - ndims :].is_compatible_with(
-            self.event_shape
-        ):
-            raise ValueError(
-                f"x must have event shape {tuple(self.event_shape)} in its last dimensions. "
-                f"Received: shape {tuple(x.shape)}."
-            )
-        return x
+        return check_event(x, self.event_shape, "x")
+
+    def _checked_latents(self, z):
+        z = tf.convert_to_tensor(z, dtype_hint=self.distribution.dtype)
+        return check_event(z, self.distribution.event_shape, "z")
 
 
 def standard_normal(event_shape: int | tuple[int, ...], dtype: str = "float32") -> tfd.Sample:

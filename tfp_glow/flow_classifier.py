@@ -13,7 +13,7 @@ from tfp_glow.core.checks import check_number, check_positive_int, check_seed
 from tfp_glow.core.modes import evaluation
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.distribution_model import DistributionModel
-from tfp_glow.fitting import check_data, check_label_shape, check_labels
+from tfp_glow.fitting import check_data, check_examples, check_label_shape, check_labels
 from tfp_glow.flow import Flow
 from tfp_glow.networks import MLP, LevelClassifier
 
@@ -185,6 +185,7 @@ class FlowClassifier(DistributionModel):
         return None, y
 
     def _check_fit(self, x, y, *, sample_weight=None, class_weight=None) -> None:
+        check_examples(x, self._distribution.event_shape)
         check_labels(x, y, self._num_classes)
 
     def _check_head(self) -> None:

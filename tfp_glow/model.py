@@ -7,6 +7,7 @@ from typing import Literal
 
 import keras
 import numpy as np
+import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.config import from_config, to_config
@@ -17,6 +18,7 @@ from tfp_glow.distribution_model import DistributionModel
 from tfp_glow.fitting import (
     check_class_ids,
     check_data,
+    check_examples,
     check_no_class_weight,
     check_weights_reach_the_loss,
 )
@@ -174,6 +176,10 @@ class FlowModel(DistributionModel):
         return y, None
 
     def _check_fit(self, x, y, *, sample_weight=None, class_weight=None) -> None:
+        check_examples(x, self._distribution.event_shape)
+        features = getattr(self._distribution, "condition_shape", None)
+        if features and y is not None:
+            check_examples(y, tf.TensorShape(features), "y")
         check_weights_reach_the_loss(y, sample_weight)
         check_class_ids(y, getattr(self._distribution, "class_ids", None))
         check_no_class_weight(class_weight)

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_channels, check_number, check_positive_int
+from tfp_glow.core.checks import check_number, check_positive_int
 
 __all__ = ["ActNorm", "mean_and_log_std"]
 
@@ -59,7 +59,11 @@ class ActNorm(FlowBijector):
     ):
         check_positive_int(channels, "channels")
         super().__init__(
-            forward_min_event_ndims=1, dtype=dtype, is_constant_jacobian=True, name=name
+            forward_min_event_ndims=1,
+            channels=channels,
+            dtype=dtype,
+            is_constant_jacobian=True,
+            name=name,
         )
         self._floor = check_number(floor, "floor", least=0, below=1)
         self.shift = self.add_variable(np.zeros(channels), name="shift")
@@ -67,12 +71,10 @@ class ActNorm(FlowBijector):
         self.add_flag()
 
     def _forward_and_log_det(self, z, condition=None):
-        check_channels(z, self.shift.shape[0], self.name)
         log_det = self.full_log_det(z, tf.reduce_sum(self.log_scale))
         return z * tf.exp(self.log_scale) + self.shift, log_det
 
     def _inverse_and_log_det(self, x, condition=None):
-        check_channels(x, self.shift.shape[0], self.name)
         log_det = self.full_log_det(x, -tf.reduce_sum(self.log_scale))
         return (x - self.shift) * tf.exp(-self.log_scale), log_det
 

@@ -114,6 +114,7 @@ class Coupling(FlowBijector):
         )
         super().__init__(
             forward_min_event_ndims=event_ndims,
+            channels=event_shape and event_shape[-1],
             condition_shape=condition_shape,
             dtype=dtype,
             name=name,
@@ -135,7 +136,13 @@ class Coupling(FlowBijector):
         return mask.join(kept, rest), log_det
 
     def _mask_of(self, value) -> Mask:
-        return get_mask(self._mask, value.shape[-self.forward_min_event_ndims :])
+        event_shape = value.shape[-self.forward_min_event_ndims :]
+        if event_shape[-1] is None:
+            raise ValueError(
+                f"{self.name} must know how many channels a value has, from event_shape or as "
+                f"tf.ensure_shape gives it. Received: shape {tuple(value.shape)}."
+            )
+        return get_mask(self._mask, event_shape)
 
     def _apply_law(self, mask: Mask, direction: Pass, rest, raw):
         rest, log_det = direction.law(self._law, rest, raw)

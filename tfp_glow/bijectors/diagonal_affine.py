@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from tfp_glow.bijectors.actnorm import mean_and_log_std
 from tfp_glow.core.amortized import AmortizedBijector
-from tfp_glow.core.checks import check_channels, check_positive_int
 
 __all__ = ["DiagonalAffine"]
 
@@ -62,8 +61,7 @@ class DiagonalAffine(AmortizedBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_positive_int(channels, "channels")
-        super().__init__(network, condition_shape=condition_shape, dtype=dtype, name=name)
+        super().__init__(channels, network, condition_shape=condition_shape, dtype=dtype, name=name)
         self.mean = self.add_variable(np.zeros(channels), name="mean")
         self.raw = self.add_variable(np.zeros(channels), name="raw")
         if network is None:
@@ -71,17 +69,16 @@ class DiagonalAffine(AmortizedBijector):
         self.amortize([self.mean, self.raw])
 
     def _forward_and_log_det(self, z, condition=None):
-        mean, log_scale = self._mean_and_log_scale(z, condition)
+        mean, log_scale = self._mean_and_log_scale(condition)
         x = mean + tf.exp(log_scale) * z
         return x, self.full_log_det(x, tf.reduce_sum(log_scale, -1))
 
     def _inverse_and_log_det(self, x, condition=None):
-        mean, log_scale = self._mean_and_log_scale(x, condition)
+        mean, log_scale = self._mean_and_log_scale(condition)
         z = (x - mean) * tf.exp(-log_scale)
         return z, self.full_log_det(z, -tf.reduce_sum(log_scale, -1))
 
-    def _mean_and_log_scale(self, value, condition):
-        check_channels(value, self.mean.shape[0], self.name)
+    def _mean_and_log_scale(self, condition):
         mean, raw = self.parameters_at(condition)
         return mean, BOUND * tf.tanh(raw / BOUND)
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfp_glow.bijectors.actnorm import mean_and_log_std
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_channels, check_number, check_positive_int
+from tfp_glow.core.checks import check_number, check_positive_int
 
 __all__ = ["DiagonalScaling"]
 
@@ -56,7 +56,11 @@ class DiagonalScaling(FlowBijector):
         check_positive_int(channels, "channels")
         self._log_std = math.log(check_number(std, "std", above=0))
         super().__init__(
-            forward_min_event_ndims=1, dtype=dtype, is_constant_jacobian=True, name=name
+            forward_min_event_ndims=1,
+            channels=channels,
+            dtype=dtype,
+            is_constant_jacobian=True,
+            name=name,
         )
         self.log_scale = self.add_variable(np.zeros(channels), name="log_scale")
         self.add_flag()
@@ -68,10 +72,8 @@ class DiagonalScaling(FlowBijector):
         return self._scaled(x, tf.convert_to_tensor(self.log_scale))
 
     def _scaled(self, value, log_scale):
-        check_channels(value, self.log_scale.shape[0], self.name)
         return value * tf.exp(log_scale), self.full_log_det(value, tf.reduce_sum(log_scale))
 
     def _initialize(self, x, condition=None):
-        check_channels(x, self.log_scale.shape[0], self.name)
         self.log_scale.assign(self._log_std - mean_and_log_std(x)[1])
         return self._inverse_and_log_det(x)[0]

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfp_glow.bijectors.class_conditional import one_hot_classes
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_channels, check_positive_int
+from tfp_glow.core.checks import check_positive_int
 from tfp_glow.core.shapes import multiply_last
 
 __all__ = ["GaussianPrior"]
@@ -64,6 +64,7 @@ class GaussianPrior(FlowBijector):
             check_positive_int(num_classes, "num_classes")
         super().__init__(
             forward_min_event_ndims=event_ndims,
+            channels=channels,
             condition_shape=None if num_classes is None else (),
             dtype=dtype,
             is_constant_jacobian=num_classes is None,
@@ -82,15 +83,14 @@ class GaussianPrior(FlowBijector):
         return self._num_classes
 
     def _forward_and_log_det(self, z, condition=None):
-        mean, log_scale = self._mean_and_log_scale(z, condition)
+        mean, log_scale = self._mean_and_log_scale(condition)
         return mean + tf.exp(log_scale) * z, self._log_det(z, log_scale)
 
     def _inverse_and_log_det(self, x, condition=None):
-        mean, log_scale = self._mean_and_log_scale(x, condition)
+        mean, log_scale = self._mean_and_log_scale(condition)
         return (x - mean) * tf.exp(-log_scale), -self._log_det(x, log_scale)
 
-    def _mean_and_log_scale(self, value, condition):
-        check_channels(value, self.mean.shape[0], self.name)
+    def _mean_and_log_scale(self, condition):
         mean, log_scale = tf.convert_to_tensor(self.mean), tf.convert_to_tensor(self.log_scale)
         if condition is not None:
             one_hot = one_hot_classes(condition, self.class_ids, self.dtype, self.name)

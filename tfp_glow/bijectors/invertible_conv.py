@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_channels, check_choice, check_positive_int
+from tfp_glow.core.checks import check_choice, check_positive_int
 from tfp_glow.core.randomness import random_generator
 from tfp_glow.core.shapes import multiply_last
 
@@ -63,9 +63,12 @@ class Invertible1x1Conv(FlowBijector):
         check_positive_int(channels, "channels")
         check_choice(parameterization, ("lu", "plain"), "parameterization")
         super().__init__(
-            forward_min_event_ndims=1, dtype=dtype, is_constant_jacobian=True, name=name
+            forward_min_event_ndims=1,
+            channels=channels,
+            dtype=dtype,
+            is_constant_jacobian=True,
+            name=name,
         )
-        self._channels = channels
         self._parameterization = parameterization
         rotation = random_rotation(channels, seed)
         if parameterization == "plain":
@@ -91,7 +94,6 @@ class Invertible1x1Conv(FlowBijector):
         return self._mix(x, self._matrix(), self._log_abs_det())
 
     def _mix(self, value, matrix, log_det):
-        check_channels(value, self._channels, self.name)
         return multiply_last(value, tf.transpose(matrix)), self.full_log_det(value, log_det)
 
     def _matrix(self):

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_channels, check_number, check_positive_int
+from tfp_glow.core.checks import check_number, check_positive_int
 from tfp_glow.laws.rational_quadratic import Bin, bin_index
 
 __all__ = ["MarginalGaussianization"]
@@ -75,7 +75,7 @@ class MarginalGaussianization(FlowBijector):
     ):
         check_positive_int(channels, "channels")
         check_positive_int(bins, "bins", least=2)
-        super().__init__(forward_min_event_ndims=1, dtype=dtype, name=name)
+        super().__init__(forward_min_event_ndims=1, channels=channels, dtype=dtype, name=name)
         self._least = check_number(least, "least", above=0, below=1 / (2 * bins))
         ends = np.stack([np.full(channels, -1.0), np.full(channels, 1.0)])
         self.x_ends = self.add_variable(ends, name="x_ends", trainable=False)
@@ -111,7 +111,6 @@ class MarginalGaussianization(FlowBijector):
         return x, -tf.reduce_sum(log_slope, -1)
 
     def _between(self, value, ends):
-        check_channels(value, ends.shape[1], self.name)
         return tf.clip_by_value(value, ends[0], ends[1])
 
     def _bin_of(self, value, axis: str) -> Bin:

@@ -88,15 +88,16 @@ class MaskedAutoregressive(FlowBijector):
         network = conditioner(
             network, inputs=inputs, outputs=outputs, condition_shape=condition_shape
         )
+        size = event_shape or _inputs_of(network)
         super().__init__(
             forward_min_event_ndims=1,
+            channels=size,
             condition_shape=condition_shape,
             dtype=dtype,
             name=name,
         )
         self._law, self._reach = law, check_reach(reach)
         hold_network(self, network)
-        size = event_shape or _inputs_of(network)
         is_seen = size and law.parameters_per_channel and tf.executing_eagerly()
         if is_seen and not getattr(network, "autoregressive_by_masks", False):
             self._check_autoregressive(size)

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.amortized import AmortizedBijector
-from tfp_glow.core.checks import check_channels, check_positive_int
 from tfp_glow.core.constants import SOFTPLUS_INVERSE_OF_ONE
 from tfp_glow.core.randomness import random_generator
 from tfp_glow.solvers.roots import solve_for_latent
@@ -61,8 +60,7 @@ class Planar(AmortizedBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_positive_int(channels, "channels")
-        super().__init__(network, condition_shape=condition_shape, dtype=dtype, name=name)
+        super().__init__(channels, network, condition_shape=condition_shape, dtype=dtype, name=name)
         generator = random_generator(seed)
         w = generator.standard_normal(channels)
         w /= np.linalg.norm(w)
@@ -74,21 +72,20 @@ class Planar(AmortizedBijector):
         self.amortize([self.w, self.u, self.b])
 
     def _forward_and_log_det(self, z, condition=None):
-        w, u, b, along = self._direction(z, condition)
+        w, u, b, along = self._direction(condition)
         tanh = tf.tanh(_dot(z, w) + b)
         log_det = tf.math.log1p((1.0 - tanh**2) * along)
         return z + u * tanh[..., tf.newaxis], log_det
 
     def _inverse_and_log_det(self, x, condition=None):
-        w, u, b, along = self._direction(x, condition)
+        w, u, b, along = self._direction(condition)
         s = solve_for_latent(_dot(x, w), along, tf.ones_like(along), b)
         tanh = tf.tanh(s + b)
         log_det = tf.math.log1p((1.0 - tanh**2) * along)
         return x - u * tanh[..., tf.newaxis], -log_det
 
-    def _direction(self, value, condition):
+    def _direction(self, condition):
         """w, the u' that keeps the map invertible, b, and w.u'."""
-        check_channels(value, self.w.shape[0], self.name)
         w, u, b = self.parameters_at(condition)
         product = _dot(u, w)
         along = tf.nn.softplus(product) - 1.0

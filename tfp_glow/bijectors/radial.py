@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.amortized import AmortizedBijector
-from tfp_glow.core.checks import check_channels, check_positive_int
 from tfp_glow.core.randomness import random_generator
 
 __all__ = ["Radial"]
@@ -61,8 +60,7 @@ class Radial(AmortizedBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_positive_int(channels, "channels")
-        super().__init__(network, condition_shape=condition_shape, dtype=dtype, name=name)
+        super().__init__(channels, network, condition_shape=condition_shape, dtype=dtype, name=name)
         center = random_generator(seed).standard_normal(channels)
         self.center = self.add_variable(center, name="center")
         # beta begins at 0, and alpha at 0.31: bumps narrower than a normal.
@@ -71,13 +69,13 @@ class Radial(AmortizedBijector):
         self.amortize([self.center, self.a, self.b])
 
     def _forward_and_log_det(self, z, condition=None):
-        center, alpha, beta = self._center_and_shape(z, condition)
+        center, alpha, beta = self._center_and_shape(condition)
         radius = _norm(z - center)
         factor, log_det = self._factor_and_log_det(radius, alpha, beta)
         return center + (z - center) * factor[..., tf.newaxis], log_det
 
     def _inverse_and_log_det(self, x, condition=None):
-        center, alpha, beta = self._center_and_shape(x, condition)
+        center, alpha, beta = self._center_and_shape(condition)
         reached = _norm(x - center)
         difference = reached - alpha - beta
         root = tf.sqrt(difference**2 + 4.0 * alpha * reached)
@@ -87,8 +85,7 @@ class Radial(AmortizedBijector):
         factor, log_det = self._factor_and_log_det(radius, alpha, beta)
         return center + (x - center) / factor[..., tf.newaxis], -log_det
 
-    def _center_and_shape(self, value, condition):
-        check_channels(value, self.center.shape[0], self.name)
+    def _center_and_shape(self, condition):
         center, a, b = self.parameters_at(condition)
         alpha = tf.nn.softplus(a)
         return center, alpha, tf.nn.softplus(b) - alpha

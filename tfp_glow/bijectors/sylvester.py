@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.amortized import AmortizedBijector
-from tfp_glow.core.checks import check_channels, check_choice, check_positive_int
+from tfp_glow.core.checks import check_choice, check_positive_int
 from tfp_glow.core.randomness import random_generator
 from tfp_glow.core.shapes import multiply_last
 from tfp_glow.solvers.roots import solve_for_latent
@@ -71,7 +71,6 @@ class Sylvester(AmortizedBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_positive_int(channels, "channels")
         check_positive_int(reflections, "reflections")
         check_choice(basis, ("orthogonal", "householder"), "basis")
         columns = channels if directions is None else check_positive_int(directions, "directions")
@@ -79,8 +78,8 @@ class Sylvester(AmortizedBijector):
             raise ValueError(
                 f"directions must be at most channels = {channels}. Received: {columns}."
             )
-        super().__init__(network, condition_shape=condition_shape, dtype=dtype, name=name)
-        self._channels, self._columns, self._basis = channels, columns, basis
+        super().__init__(channels, network, condition_shape=condition_shape, dtype=dtype, name=name)
+        self._columns, self._basis = columns, basis
         generator = random_generator(seed)
         rows = (reflections, channels) if basis == "householder" else (channels, columns)
         self.directions = self.add_variable(generator.standard_normal(rows), name="directions")
@@ -92,14 +91,12 @@ class Sylvester(AmortizedBijector):
         self.amortize([self.directions, self.a, self.b, self.offset])
 
     def _forward_and_log_det(self, z, condition=None):
-        check_channels(z, self._channels, self.name)
         q, a, b, offset = self._matrices(condition)
         along = multiply_last(multiply_last(z, q), tf.linalg.matrix_transpose(b))
         tanh = tf.tanh(along + offset)
         return z + _push(q, a, tanh), _log_det(a, b, tanh)
 
     def _inverse_and_log_det(self, x, condition=None):
-        check_channels(x, self._channels, self.name)
         q, a, b, offset = self._matrices(condition)
         tanh = self._solve(multiply_last(x, q), a, b, offset)
         return x - _push(q, a, tanh), -_log_det(a, b, tanh)

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.checks import check_positive_int
 from tfp_glow.core.conditioner import conditioner, hold_network
 from tfp_glow.core.shapes import with_one_batch_dimension
 
@@ -23,6 +24,7 @@ class AmortizedBijector(FlowBijector):
     so that in variational inference each observation has a flow of its own.
 
     Args:
+      channels: Size of the last dimension of values.
       network: A built Keras layer or model, or any callable, from the condition `[batch, k]` to all
         parameters, one after the other; or a factory, `network(inputs=, outputs=)`; or None.
       condition_shape: Event shape `(k,)` of the condition, or None.
@@ -35,6 +37,7 @@ class AmortizedBijector(FlowBijector):
 
     def __init__(
         self,
+        channels: int,
         network: Callable | None,
         *,
         condition_shape: Iterable[int] | None,
@@ -47,7 +50,11 @@ class AmortizedBijector(FlowBijector):
                 f"Received: network={network!r}, condition_shape={condition_shape!r}."
             )
         super().__init__(
-            forward_min_event_ndims=1, condition_shape=condition_shape, dtype=dtype, name=name
+            forward_min_event_ndims=1,
+            channels=check_positive_int(channels, "channels"),
+            condition_shape=condition_shape,
+            dtype=dtype,
+            name=name,
         )
         self.__dict__["_given_network"] = network
 

@@ -49,6 +49,8 @@ class FlowBijector(Hooks, Stateful):
     Args:
       forward_min_event_ndims: Rank of the smallest latent event.
       inverse_min_event_ndims: Rank of the smallest data event; the same when omitted.
+      channels: Size of the last dimension of values both ways, which no other may have, where one
+        channel would be broadcast to all of them; None for any.
       condition_shape: Event shape of the condition (`()` for class ids, `(k,)` for
         features), or None for a bijector that takes none.
       dtype: dtype of values and parameters; None accepts any floating dtype.
@@ -59,7 +61,9 @@ class FlowBijector(Hooks, Stateful):
 
         class Scale(FlowBijector):
             def __init__(self, size, *, name=None):
-                super().__init__(forward_min_event_ndims=1, dtype="float32", name=name)
+                super().__init__(
+                    forward_min_event_ndims=1, channels=size, dtype="float32", name=name
+                )
                 self.log_scale = self.add_variable(np.zeros(size), name="log_scale")
 
             def _forward_and_log_det(self, z, condition=None):
@@ -76,6 +80,7 @@ class FlowBijector(Hooks, Stateful):
         *,
         forward_min_event_ndims: int,
         inverse_min_event_ndims: int | None = None,
+        channels: int | None = None,
         condition_shape: Iterable[int] | None = None,
         dtype: str | tf.DType | None = None,
         is_constant_jacobian: bool = False,
@@ -92,6 +97,7 @@ class FlowBijector(Hooks, Stateful):
             name=name or unique_name(type(self)),
         )
         self._condition_shape = None if condition_shape is None else tuple(condition_shape)
+        self._channels = channels
         self._flags = []
 
     # What a subclass may write, and what it calls.
@@ -184,7 +190,7 @@ def initialize_part(part: tfb.Bijector, x, condition):
         return INVERSE(part, x, condition)[0]
     for flag in part._flags:
         flag.assign(True)
-    return part._initialize(x, condition)
+    return part._initialize(part.with_its_channels(x), condition)
 
 
 def advancing_parts(*modules: tf.Module) -> list[FlowBijector]:

@@ -17,6 +17,7 @@ __all__ = [
     "check_choice",
     "check_dtype",
     "check_dtype_policy",
+    "check_event",
     "check_hidden_units",
     "check_number",
     "check_positive_int",
@@ -117,13 +118,42 @@ def check_dtype_policy(value, argument: str) -> keras.DTypePolicy:
         ) from error
 
 
-def check_channels(value, channels: int, name: str) -> None:
-    """Raises unless the last dimension of a tensor is `channels`."""
-    if value.shape[-1] not in (None, channels):
+def check_channels(value, channels: int, name: str) -> tf.Tensor:
+    """Returns a tensor whose last dimension is `channels`, which it also is when it is run.
+
+    Where it is not known before, one channel would be broadcast to all of them.
+    """
+    received = value.shape[-1]
+    if received not in (None, channels):
         raise ValueError(
             f"{name} was built for {channels} channels in the last dimension. "
             f"Received: shape {tuple(value.shape)}."
         )
+    return value if received else tf.ensure_shape(value, [*value.shape[:-1], channels])
+
+
+def check_event(value, event_shape: tf.TensorShape, argument: str) -> tf.Tensor:
+    """Returns a tensor whose last dimensions are `event_shape`, which they also are when it is run.
+
+    Raises:
+      ValueError: If they cannot be, or the tensor's rank is not known.
+    """
+    rank, ndims = value.shape.rank, event_shape.rank
+    if ndims is None:
+        return value
+    if rank is None:
+        raise ValueError(
+            f"{argument} must have a known rank, as tf.ensure_shape gives it. Received: {value!r}."
+        )
+    event = value.shape[max(rank - ndims, 0) :]
+    if not event.is_compatible_with(event_shape):
+        raise ValueError(
+            f"{argument} must have event shape {tuple(event_shape)} in its last dimensions. "
+            f"Received: shape {tuple(value.shape)}."
+        )
+    if event.is_fully_defined():
+        return value
+    return tf.ensure_shape(value, value.shape[: rank - ndims].concatenate(event_shape))
 
 
 def event_dimensions(

@@ -20,7 +20,7 @@ tfb = tfp.bijectors
 
 
 def check_condition(condition, shape: tuple[int, ...] | None, dtype: tf.DType | None, name: str):
-    """The condition as a tensor, cast to `dtype` where it holds floats.
+    """The condition as a tensor, cast to `dtype` where it holds floats or features.
 
     Args:
       condition: What was given, or None.
@@ -38,11 +38,17 @@ def check_condition(condition, shape: tuple[int, ...] | None, dtype: tf.DType | 
     if condition is None:
         raise ValueError(_message(shape, name, "None"))
     condition = tf.convert_to_tensor(condition)
-    if condition.dtype.is_floating and dtype is not None:
+    is_cast = condition.dtype.is_floating or (shape and condition.dtype.is_integer)
+    if is_cast and dtype is not None:
         condition = tf.cast(condition, dtype)
-    if not _fits(condition.shape, shape):
-        raise ValueError(_message(shape, name, f"shape {tuple(condition.shape)}"))
-    return condition
+    received, ndims = condition.shape, len(shape)
+    if received.rank is None or not ndims:
+        return condition
+    if received.rank < ndims or not received[-ndims:].is_compatible_with(shape):
+        raise ValueError(_message(shape, name, f"shape {tuple(received)}"))
+    if received[-ndims:].is_fully_defined():
+        return condition
+    return tf.ensure_shape(condition, received[:-ndims].concatenate(shape))
 
 
 def check_class_ids(condition, classes: range, name: str) -> None:
@@ -101,13 +107,6 @@ def common_condition_shape(bijectors: Iterable[tfb.Bijector]) -> tuple[int, ...]
             f"Received: condition shapes {sorted(shapes)}."
         )
     return next(iter(shapes), None)
-
-
-def _fits(received: tf.TensorShape, shape: tuple[int, ...]) -> bool:
-    ndims = len(shape)
-    if received.rank is None or not ndims:
-        return True
-    return received.rank >= ndims and received[-ndims:].is_compatible_with(shape)
 
 
 def _message(shape: tuple[int, ...], name: str, received: str) -> str:

@@ -7,6 +7,8 @@ import abc
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_glow.core.checks import check_channels
+
 __all__ = ["FORWARD", "INVERSE", "OnePass", "Pass", "broadcast_batch", "condition_kwargs"]
 
 tfb = tfp.bijectors
@@ -14,6 +16,12 @@ tfb = tfp.bijectors
 
 class OnePass(tfb.Bijector):
     """A bijector that gives a value and its log-det in one pass."""
+
+    _channels: int | None = None
+
+    def with_its_channels(self, value):
+        """Returns a value whose last dimension fits; raises where it does not."""
+        return value if self._channels is None else check_channels(value, self._channels, self.name)
 
     @abc.abstractmethod
     def _forward_and_log_det(self, z, condition=None):
@@ -38,7 +46,7 @@ class Pass(abc.ABC):
         """The transformed value, and the log-det summed over `event_ndims` dimensions."""
         if not isinstance(bijector, OnePass):
             return self._stock(bijector, value, condition, event_ndims)
-        transformed, log_det = self._one(bijector, value, condition)
+        transformed, log_det = self._one(bijector, bijector.with_its_channels(value), condition)
         return transformed, self.summed(bijector, log_det, event_ndims)
 
     def summed(self, bijector: OnePass, log_det, event_ndims: int | None):

@@ -104,7 +104,7 @@ def check_examples(x, event_shape, argument: str = "x") -> None:
     """
     if not (_is_array(x) and isinstance(event_shape, tf.TensorShape)):
         return
-    received, ndims = np.shape(x), event_shape.rank or 0
+    received, ndims = tuple(getattr(x, "shape", None) or np.shape(x)), event_shape.rank or 0
     if not event_shape.is_compatible_with(received[max(len(received) - ndims, 0) :]):
         raise ValueError(
             f"{argument} must have event shape {tuple(event_shape)} in its last dimensions. "

@@ -70,6 +70,7 @@ def test_one_that_is_too_sure_covers_less():
         ((tg.flows.maf(2), PARAMETERS, OBSERVATIONS), TypeError, "posterior must be a flow"),
         ((None, PARAMETERS, OBSERVATIONS), TypeError, "posterior must be a flow"),
         ((posterior(), PARAMETERS[:3], OBSERVATIONS), ValueError, "Received: 3 and 1000"),
+        ((posterior(), PARAMETERS[:, :1], OBSERVATIONS), ValueError, "parameters must have event"),
         ((posterior(), PARAMETERS / 0, OBSERVATIONS), ValueError, "parameters must be finite"),
         ((posterior(), PARAMETERS, np.nan * OBSERVATIONS), ValueError, "observations"),
     ],

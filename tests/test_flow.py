@@ -278,6 +278,8 @@ def test_interpolation_ends_at_its_images(flow):
     np.testing.assert_allclose(flow.encode(tf.identity(frames[2]), 1), middle, atol=1e-4)
     with pytest.raises(ValueError, match="steps must be at least 2"):
         tg.interpolate(flow, start, end, steps=1)
+    with pytest.raises(ValueError, match="end must have the shape of start"):
+        tg.interpolate(flow, start, end[tf.newaxis], condition=1)
 
 
 # Networks

@@ -70,14 +70,14 @@ def interpolate(flow: Flow, start, end, *, steps: int = 8, condition=None):
       Images `[steps, ..., H, W, C]`.
 
     Raises:
-      ValueError: If `steps` is below 2.
+      ValueError: If `steps` is below 2, or the shapes differ.
 
     Example:
 
         frames = interpolate(flow, faces[0], faces[1], steps=10)
     """
     check_positive_int(steps, "steps", least=2)
-    z_start, z_end = flow.encode(start, condition), flow.encode(end, condition)
+    z_start, z_end = _encoded(flow, condition, start=start, end=end)
     weights = tf.constant(np.linspace(0.0, 1.0, steps), z_start.dtype)
     weights = tf.reshape(weights, [steps] + [1] * z_start.shape.rank)
     return flow.decode((1 - weights) * z_start + weights * z_end, condition)
@@ -101,7 +101,7 @@ def mix_levels(flow: Flow, fine, coarse, *, coarse_levels: int = 1, condition=No
 
     Raises:
       TypeError: If the flow has no levels.
-      ValueError: If `coarse_levels` leaves no level to `fine`.
+      ValueError: If `coarse_levels` leaves no level to `fine`, or the shapes differ.
 
     Example:
 
@@ -112,11 +112,23 @@ def mix_levels(flow: Flow, fine, coarse, *, coarse_levels: int = 1, condition=No
         raise ValueError(
             f"coarse_levels must be below the flow's {levels} levels. Received: {coarse_levels}."
         )
-    of_fine, of_coarse = (
-        split_levels(flow, flow.encode(image, condition)) for image in (fine, coarse)
-    )
+    both = _encoded(flow, condition, fine=fine, coarse=coarse)
+    of_fine, of_coarse = (split_levels(flow, z) for z in both)
     parts = of_fine[:-coarse_levels] + of_coarse[-coarse_levels:]
     return flow.decode(join_levels(flow, parts), condition)
+
+
+def _encoded(flow: Flow, condition, **two) -> list[tf.Tensor]:
+    """The latents of two events of one shape."""
+    latents = [flow.encode(x, condition) for x in two.values()]
+    first, second = (z.shape for z in latents)
+    if not first.is_compatible_with(second):
+        names = list(two)
+        raise ValueError(
+            f"{names[1]} must have the shape of {names[0]}. "
+            f"Received: latents of shapes {tuple(second)} and {tuple(first)}."
+        )
+    return latents
 
 
 def _level_shapes(flow: Flow) -> tuple:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.core.checks import check_positive_int, check_seed
+from tfp_glow.core.checks import check_event, check_positive_int, check_seed
 from tfp_glow.flow import Flow
 
 __all__ = ["calibration_ranks", "credibility_levels"]
@@ -126,6 +126,7 @@ def _checked_pairs(posterior: Flow, parameters, observations) -> tuple[tf.Tensor
     if getattr(posterior, "condition_shape", None) is None:
         raise TypeError(f"posterior must be a flow with a condition. Received: {posterior!r}.")
     x = tf.convert_to_tensor(parameters, posterior.dtype)
+    x = check_event(x, posterior.event_shape, "parameters")
     y = tf.convert_to_tensor(observations)
     if not len(x) or len(x) != len(y):
         raise ValueError(

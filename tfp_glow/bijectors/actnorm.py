@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_number, check_positive_int
+from tfp_glow.core.checks import check_number
 
 __all__ = ["ActNorm", "mean_and_log_std"]
 
@@ -57,7 +57,6 @@ class ActNorm(FlowBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_positive_int(channels, "channels")
         super().__init__(
             forward_min_event_ndims=1,
             channels=channels,

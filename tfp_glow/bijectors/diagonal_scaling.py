@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfp_glow.bijectors.actnorm import mean_and_log_std
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_number, check_positive_int
+from tfp_glow.core.checks import check_number
 
 __all__ = ["DiagonalScaling"]
 
@@ -53,7 +53,6 @@ class DiagonalScaling(FlowBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_positive_int(channels, "channels")
         self._log_std = math.log(check_number(std, "std", above=0))
         super().__init__(
             forward_min_event_ndims=1,

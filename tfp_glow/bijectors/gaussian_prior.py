@@ -58,7 +58,6 @@ class GaussianPrior(FlowBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_positive_int(channels, "channels")
         check_positive_int(event_ndims, "event_ndims")
         if num_classes is not None:
             check_positive_int(num_classes, "num_classes")

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_choice, check_positive_int
+from tfp_glow.core.checks import check_choice
 from tfp_glow.core.randomness import random_generator
 from tfp_glow.core.shapes import multiply_last
 
@@ -60,7 +60,6 @@ class Invertible1x1Conv(FlowBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_positive_int(channels, "channels")
         check_choice(parameterization, ("lu", "plain"), "parameterization")
         super().__init__(
             forward_min_event_ndims=1,

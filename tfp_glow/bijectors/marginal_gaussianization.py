@@ -73,7 +73,6 @@ class MarginalGaussianization(FlowBijector):
         dtype: str = "float32",
         name: str | None = None,
     ):
-        check_positive_int(channels, "channels")
         check_positive_int(bins, "bins", least=2)
         super().__init__(forward_min_event_ndims=1, channels=channels, dtype=dtype, name=name)
         self._least = check_number(least, "least", above=0, below=1 / (2 * bins))

@@ -9,7 +9,6 @@ import keras
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.checks import check_positive_int
 from tfp_glow.core.conditioner import conditioner, hold_network
 from tfp_glow.core.shapes import with_one_batch_dimension
 
@@ -51,7 +50,7 @@ class AmortizedBijector(FlowBijector):
             )
         super().__init__(
             forward_min_event_ndims=1,
-            channels=check_positive_int(channels, "channels"),
+            channels=channels,
             condition_shape=condition_shape,
             dtype=dtype,
             name=name,

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.core.checks import check_dtype
+from tfp_glow.core.checks import check_dtype, check_positive_int
 from tfp_glow.core.hooks import Hooks
 from tfp_glow.core.naming import unique_name
 from tfp_glow.core.passes import INVERSE, broadcast_batch
@@ -97,7 +97,7 @@ class FlowBijector(Hooks, Stateful):
             name=name or unique_name(type(self)),
         )
         self._condition_shape = None if condition_shape is None else tuple(condition_shape)
-        self._channels = channels
+        self._channels = None if channels is None else check_positive_int(channels, "channels")
         self._flags = []
 
     # What a subclass may write, and what it calls.

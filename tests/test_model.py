@@ -354,6 +354,24 @@ def compiled_with_a_loss() -> tg.FlowModel:
     return model
 
 
+@pytest.fixture
+def check_numerics():
+    tf.debugging.enable_check_numerics()
+    yield
+    tf.debugging.disable_check_numerics()
+
+
+@pytest.mark.slow
+def test_the_search_for_nan_finds_none_where_there_is_none(check_numerics):
+    model = image_model(num_classes=None)
+    model.compile("adam")
+    model.fit(IMAGES, verbose=0)
+    flow = model.distribution.flow
+    flow.decode(tf.zeros([2, 16]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Detected Infinity or NaN"):
+        flow.log_prob(np.full([1, 4, 4, 1], np.nan, "float32"))
+
+
 def test_bad_arguments_name_themselves():
     with pytest.raises(TypeError, match="distribution must be"):
         tg.FlowModel(tgb.ActNorm(3))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -12,6 +11,7 @@ from tfp_glow.core.checks import check_positive_int
 from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.core.seeds import stateless_seed
 from tfp_glow.core.tracing import as_written
+from tfp_glow.core.validity import valid_or_nan
 from tfp_glow.flow import Flow
 from tfp_glow.noisy_data import NoisyData
 
@@ -166,13 +166,13 @@ class Dequantized(NoisyData):
         y = (tf.cast(x, dtype) + u) / self._num_bins - 0.5
         # No error can be raised in compiled code; an integer out of range is NaN there.
         valid = (x >= 0) & (x <= self._largest(x.dtype))
-        return tf.where(valid, y, tf.constant(np.nan, dtype)), log_q
+        return valid_or_nan(valid, y), log_q
 
     def _drawn_noise(self, x, seed) -> tuple:
         """The noise flow's u for each x, NaN where it leaves [0, 1], and its log-density."""
         e = self._noise.distribution.sample(self._batch_of(x), seed=seed)
         u, log_q = self._noise.decode_and_log_prob(e, self._noise_condition(x))
-        return tf.where((u >= 0.0) & (u <= 1.0), u, tf.constant(np.nan, u.dtype)), log_q
+        return valid_or_nan((u >= 0.0) & (u <= 1.0), u), log_q
 
     def _noise_condition(self, x):
         """x in [-0.5, 0.5], in the shape that the noise flow reads."""

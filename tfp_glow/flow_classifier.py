@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfp_glow.config import from_config, to_config
 from tfp_glow.core.checks import check_number, check_positive_int, check_seed
 from tfp_glow.core.modes import evaluation
+from tfp_glow.core.validity import valid_or_nan
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.distribution_model import DistributionModel
 from tfp_glow.fitting import check_data, check_examples, check_label_shape, check_labels
@@ -242,4 +243,4 @@ def _cross_entropy(labels, logits):
     valid = (labels >= 0) & (labels < num_classes)
     ids = tf.where(valid, labels, tf.zeros_like(labels))
     entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(ids, logits)
-    return tf.where(valid, entropy, tf.constant(np.nan, logits.dtype))
+    return valid_or_nan(valid, entropy)

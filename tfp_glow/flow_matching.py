@@ -10,6 +10,7 @@ from tfp_glow.core.checks import check_choice
 from tfp_glow.core.modes import passed_fields
 from tfp_glow.core.passes import INVERSE
 from tfp_glow.core.seeds import stateless_seed
+from tfp_glow.core.validity import valid_or_nan
 from tfp_glow.flow import Flow
 from tfp_glow.solvers.pairing import nearby_pairs
 
@@ -71,7 +72,7 @@ def flow_matching_loss(flow: Flow, x, condition=None, *, pairing: str = "indepen
     between = (1.0 - time) * start + time * end
     velocity = field.velocity(between, time[:, 0], given)
     losses = tf.reduce_mean(tf.math.squared_difference(velocity, end - start), -1)
-    return tf.where(valid, losses, tf.constant(float("nan"), losses.dtype))
+    return valid_or_nan(valid, losses)
 
 
 def check_matchable(flow: Flow, pairing: str) -> ContinuousFlow:

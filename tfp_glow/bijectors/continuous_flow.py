@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -22,6 +21,7 @@ from tfp_glow.core.penalties import add_penalty, penalties_wanted
 from tfp_glow.core.second_order import refuse_wrong_second_derivatives
 from tfp_glow.core.shapes import of_any_batch, split_condition, with_one_batch_dimension
 from tfp_glow.core.substitution import refuse_assignments, substituted
+from tfp_glow.core.validity import valid_or_nan
 from tfp_glow.solvers.log_det_estimators import LARGEST_EXACT, value_and_jacobian
 
 __all__ = ["ContinuousFlow"]
@@ -212,9 +212,8 @@ class ContinuousFlow(NoisyBijector):
             tf.ensure_shape(states[-1], first.shape)
             for states, first in zip(solved.states, start, strict=True)
         )
-        nan = tf.constant(np.nan, value.dtype)
         lasted = tf.stop_gradient(broken) == 0.0
-        return tf.where(lasted[:, tf.newaxis], moved, nan), tf.where(lasted, log_det, nan), cost
+        return valid_or_nan(lasted, moved), valid_or_nan(lasted, log_det), cost
 
     def _rates(self, x, time, condition, noise, penalized: bool):
         """The velocity, its divergence and the penalty's growth."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
@@ -70,7 +69,7 @@ class Logit(FlowBijector):
         p = tf.where(inside, p, 0.5)
         log_p, log_rest = tf.math.log(p), tf.math.log1p(-p)
         log_det = self._log_slope(x) - log_p - log_rest
-        return log_p - log_rest, tf.where(inside, log_det, -np.inf)
+        return log_p - log_rest, tf.where(inside, log_det, tf.math.log(tf.cast(inside, p.dtype)))
 
     def _forward_and_log_det(self, z, condition=None):
         x = self._low + (tf.sigmoid(z) - self._alpha) / self._slope

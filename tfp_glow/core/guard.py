@@ -8,10 +8,10 @@ of none a wrong shape.
 
 from __future__ import annotations
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.passes import Pass
+from tfp_glow.core.validity import valid_or_nan
 
 __all__ = ["guarded"]
 
@@ -49,9 +49,9 @@ def _pass(direction: Pass, bijector, value, condition) -> tuple[tf.Tensor, tf.Te
     if condition is not None:
         valid_condition = _valid_condition(bijector, condition)
         valid &= valid_condition
-        condition = _where(valid_condition, condition, 0)
-    output, log_det = direction(bijector, _where(valid, value, 0), condition)
-    return _where(valid, output, np.nan), _where(valid, log_det, np.nan)
+        condition = _valid_or_zero(valid_condition, condition)
+    output, log_det = direction(bijector, _valid_or_zero(valid, value), condition)
+    return valid_or_nan(valid, output), valid_or_nan(valid, log_det)
 
 
 def _finite(value, event_ndims: int):
@@ -67,10 +67,10 @@ def _valid_condition(bijector, condition):
     return (condition >= known.start) & (condition < known.stop)
 
 
-def _where(valid, value, otherwise):
+def _valid_or_zero(valid, value):
     """`value` where its example is valid, in the shape that it has."""
     extra = value.shape.rank - valid.shape.rank
     mask = tf.reshape(valid, tf.concat([tf.shape(valid), [1] * extra], 0))
-    chosen = tf.where(mask, value, tf.constant(otherwise, value.dtype))
+    chosen = tf.where(mask, value, tf.zeros([], value.dtype))
     chosen.set_shape(value.shape)
     return chosen

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from tfp_glow.core.validity import valid_or_nan
 from tfp_glow.domains.objective import Objective
 
 __all__ = ["Labelled"]
@@ -42,4 +42,4 @@ def _one_hot(labels, num_classes: int, dtype: tf.DType):
     """`[batch, num_classes]`, NaN where a label is out of range."""
     valid = (labels >= 0) & (labels < num_classes)
     classes = tf.one_hot(labels, num_classes, dtype=dtype)
-    return tf.where(valid[:, tf.newaxis], classes, tf.constant(np.nan, dtype))
+    return valid_or_nan(valid, classes)

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.core.checks import check_number, check_positive_int
+from tfp_glow.core.validity import valid_or_nan
 from tfp_glow.laws.layout import parameters_of_values
 
 __all__ = ["LogisticMixture"]
@@ -104,7 +105,7 @@ class _Mixture:
         for _ in range(NEWTON_STEPS):
             reached, slope = self.logit_and_slope(x)
             x -= (reached - logit) / slope
-        return tf.where(self._meets(logit, x), x, tf.constant(np.nan, x.dtype))
+        return valid_or_nan(self._meets(logit, x), x)
 
     def _bracketed(self, logit):
         ends = self.means + self.widths * logit[..., tf.newaxis]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfp_glow.core.validity import valid_or_nan
 from tfp_glow.solvers.implicit import differentiable_solution
 
 __all__ = ["solve_fixed_point"]
@@ -66,5 +67,4 @@ def _iterate(step: Callable, start, *, tolerance: float, max_iterations: int, na
         "network is no contraction there, or max_iterations is too small."
     )
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(converged), [message])]):
-        not_a_number = tf.fill(tf.shape(value), tf.constant(float("nan"), value.dtype))
-        return tf.where(tf.reshape(converged, [-1, *event]), value, not_a_number)
+        return valid_or_nan(converged, value)

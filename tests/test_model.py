@@ -387,6 +387,8 @@ def test_bad_arguments_name_themselves():
         compiled_with_a_loss().fit(VECTORS)
     with pytest.raises(ValueError, match="empty"):
         vector_model().fit(VECTORS[:0])
+    with pytest.raises(ValueError, match=r"filepath must end in .keras.*'model.h5'"):
+        vector_model().save("model.h5")
 
 
 def test_a_missing_or_wrong_condition_is_named():

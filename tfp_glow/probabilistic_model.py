@@ -102,7 +102,12 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
     def save(self, filepath, overwrite: bool = True, **kwargs) -> None:
-        """As `keras.Model.save`; the file is written whole or not at all."""
+        """As `keras.Model.save`, in Keras' own format, whole or not at all."""
+        if os.path.splitext(filepath)[1] != ".keras":
+            raise ValueError(
+                "filepath must end in .keras; save_weights saves weights alone, export a SavedModel. "
+                f"Received: {str(filepath)!r}."
+            )
         if os.path.exists(filepath) and not overwrite:
             raise ValueError(f"filepath exists and overwrite is False. Received: {filepath!r}.")
         with replacing(filepath) as temporary:

@@ -105,8 +105,8 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         """As `keras.Model.save`, in Keras' own format, whole or not at all."""
         if os.path.splitext(filepath)[1] != ".keras":
             raise ValueError(
-                "filepath must end in .keras; save_weights saves weights alone, export a SavedModel. "
-                f"Received: {str(filepath)!r}."
+                "filepath must end in .keras; for weights alone there is save_weights, for a "
+                f"SavedModel export. Received: {str(filepath)!r}."
             )
         if os.path.exists(filepath) and not overwrite:
             raise ValueError(f"filepath exists and overwrite is False. Received: {filepath!r}.")

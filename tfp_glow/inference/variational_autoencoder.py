@@ -16,7 +16,12 @@ from tfp_glow.core import modes
 from tfp_glow.core.checks import check_number, check_positive_int, check_seed
 from tfp_glow.core.seeds import stateless_seed
 from tfp_glow.core.shapes import with_one_batch_dimension
-from tfp_glow.fitting import check_data, check_no_class_weight, check_weights_reach_the_loss
+from tfp_glow.fitting import (
+    check_data,
+    check_examples,
+    check_no_class_weight,
+    check_weights_reach_the_loss,
+)
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.inference.autoencoder_parts import check_parts
 from tfp_glow.inference.export import export_autoencoder
@@ -315,6 +320,7 @@ class VAE(ProbabilisticModel):
 
     def _check_fit(self, x, y, *, sample_weight=None, class_weight=None) -> None:
         self._roles(y)
+        check_examples(x, tf.TensorShape(self._event_shape))
         check_weights_reach_the_loss(y, sample_weight)
         check_no_class_weight(class_weight)
         self._likelihood.check(x)

@@ -122,6 +122,24 @@ def test_a_fit_finds_a_conjugate_posterior_and_its_evidence(jit_compile):
     assert after.pareto_k < 0.7 < before.pareto_k
 
 
+def test_a_fit_leaves_the_model_as_it_is():
+    prior = tg.flows.maf(2, steps=1, hidden_units=(8,), seed=0)
+    randomize(prior)
+    scale = tf.Variable(1.5)
+    model = tfd.JointDistributionNamed(
+        {"w": prior, "y": lambda w: tfd.MultivariateNormalDiag(w, [scale, scale])}
+    )
+    given = [v.numpy() for v in (*prior.trainable_variables, scale)]
+    joint = model.experimental_pin(y=[0.5, -0.5])
+    surrogate = inference.surrogate_posterior(joint, flow=SMALL_IAF, seed=0)
+    before = [v.numpy() for v in surrogate.trainable_variables]
+    inference.fit_surrogate_posterior(joint, surrogate, num_steps=3, seed=0)
+    for value, variable in zip(given, (*prior.trainable_variables, scale), strict=True):
+        np.testing.assert_array_equal(variable, value)
+    for value, variable in zip(before, surrogate.trainable_variables, strict=True):
+        assert (variable != value).numpy().any()
+
+
 def evidence_of(joint: Joint) -> float:
     surrogate = inference.surrogate_posterior(joint, flow=SMALL_IAF, seed=0)
     return inference.diagnose(joint, surrogate, importance_samples=4000, seed=0).importance_bound

@@ -38,7 +38,9 @@ def fit_surrogate_posterior(
 
     `tfp.vi.fit_surrogate_posterior` does the work, and takes Keras 3 optimizers itself. Here it is
     one graph, which it is not by itself unless XLA compiles it, and what is not finite
-    raises: the target at the first draws, and the loss at the end.
+    raises: the target at the first draws, and the loss at the end. The surrogate's variables are
+    trained; what the target is made with, such as a prior's flow, is given, where TFP's function
+    trains all that the loss touches.
 
     Args:
       target: A pinned joint distribution, or a function of the latents that returns log p(x, data).
@@ -166,7 +168,9 @@ def _losses(
     check_positive_int(num_steps, "num_steps")
     check_bool(jit_compile, "jit_compile")
     variables = list(trained_variables(surrogate))
-    optimizer, advancing = _built(optimizer, variables), advancing_parts(surrogate)
+    # Of a surrogate of ours the flow alone: its bijector may hold parts of the model.
+    own = getattr(surrogate, "flow", surrogate)
+    optimizer, advancing = _built(optimizer, variables), advancing_parts(own)
 
     def after_step(step):
         for bijector in advancing:

@@ -55,6 +55,12 @@ class SurrogatePosterior(Freezable, TransformedDistribution):
         return self.distribution
 
     @property
+    def trainable_variables(self) -> tuple[tf.Variable, ...]:
+        """Those of the flow: what the joint distribution is made with, a prior's flow for instance,
+        is given, though the bijector to its supports may hold it."""
+        return self.flow.trainable_variables
+
+    @property
     def is_amortized(self) -> bool:
         """Whether it is conditioned on data."""
         return self.flow.condition_shape is not None

@@ -375,6 +375,9 @@ def test_the_search_for_nan_finds_none_where_there_is_none(check_numerics):
 def test_bad_arguments_name_themselves():
     with pytest.raises(TypeError, match="distribution must be"):
         tg.FlowModel(tgb.ActNorm(3))
+    for seed, error in ((-1, ValueError), ("x", TypeError)):
+        with pytest.raises(error, match="seed must be"):
+            tg.FlowModel(tg.flows.linear(3), seed=seed)
     with pytest.raises(ValueError, match="no trainable variables"):
         tg.FlowModel(tg.standard_normal(2)).fit(VECTORS[:, :2])
     with pytest.raises(TypeError, match="x must be an array, a data set or an iterable"):

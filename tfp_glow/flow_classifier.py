@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.config import from_config, to_config
-from tfp_glow.core.checks import check_number, check_positive_int, check_seed
+from tfp_glow.core.checks import check_number, check_positive_int
 from tfp_glow.core.modes import evaluation
 from tfp_glow.core.validity import valid_or_nan
 from tfp_glow.dequantization import Dequantized
@@ -94,7 +94,7 @@ class FlowClassifier(DistributionModel):
         if likelihood_weight is None:
             likelihood_weight = 1.0 / flow.event_shape.num_elements()
         check_number(likelihood_weight, "likelihood_weight", least=0)
-        super().__init__(flow, seed=check_seed(seed), name=name)
+        super().__init__(flow, seed=seed, name=name)
         self._num_classes = int(num_classes)
         self._likelihood_weight = float(likelihood_weight)
         self._latent_size = math.prod(_continuous(flow).distribution.event_shape)

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.core.bijector import advancing_parts
+from tfp_glow.core.checks import check_seed
 from tfp_glow.core.compat import View
 from tfp_glow.core.freezing import keras_flags
 from tfp_glow.core.modes import collected_penalties, evaluation
@@ -52,6 +53,7 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         # Autocasting would hand half-precision inputs to the distributions.
         super().__init__(name=name, dtype="float32", autocast=False)
         self._distributions = distributions
+        seed = check_seed(seed)
         self._seed = np.random.randint(2**31) if seed is None else seed
         # Keras variables over the distributions' own: one storage, seen from both sides.
         own = {id(v): v for distribution in distributions for v in distribution.variables}

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.config import from_config, to_config
-from tfp_glow.core.checks import check_number, check_seed
+from tfp_glow.core.checks import check_number
 from tfp_glow.core.modes import evaluation
 from tfp_glow.domains.adversarial import Adversarial
 from tfp_glow.domains.batches import (
@@ -95,7 +95,7 @@ class DomainMapModel(ProbabilisticModel):
         if not isinstance(domain_map, DomainMap):
             raise TypeError(f"domain_map must be a DomainMap. Received: {domain_map!r}.")
         check_number(likelihood_weight, "likelihood_weight", least=0)
-        super().__init__(domain_map, seed=check_seed(seed), name=name)
+        super().__init__(domain_map, seed=seed, name=name)
         self._domain_map = domain_map
         self._likelihood_weight = float(likelihood_weight)
         self.objective = self._objective(critics)

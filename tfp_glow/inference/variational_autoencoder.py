@@ -13,7 +13,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow.config import from_config, to_config
 from tfp_glow.core import modes
-from tfp_glow.core.checks import check_number, check_positive_int, check_seed
+from tfp_glow.core.checks import check_number, check_positive_int
 from tfp_glow.core.seeds import stateless_seed
 from tfp_glow.core.shapes import with_one_batch_dimension
 from tfp_glow.fitting import (
@@ -138,7 +138,7 @@ class VAE(ProbabilisticModel):
             base = standard_normal(posterior.event_shape, posterior.dtype.name)
             prior = Flow(base, tfb.Identity(), name="standard_normal")
         check_parts(encoder, decoder, posterior, prior, law)
-        super().__init__(posterior, prior, seed=check_seed(seed), name=name)
+        super().__init__(posterior, prior, seed=seed, name=name)
         self._likelihood, self._given_likelihood = law, (likelihood, num_bins)
         self._samples = check_positive_int(samples, "samples")
         self._warmup_steps = check_number(warmup_steps, "warmup_steps", least=0)

@@ -96,6 +96,20 @@ def test_conditions_are_not_broadcast_and_may_hold_integers():
         traced(ONE)
 
 
+def test_class_ids_may_be_a_column_for_a_model():
+    x, ids = X.numpy(), np.array([0, 1, 2, 1, 0])
+    flow = tg.flows.maf(3, steps=1, hidden_units=(8,), num_classes=3, seed=0)
+    randomize(flow)
+    with pytest.raises(ValueError, match=r"one for each of \(5,\) examples.*\(5, 1\)"):
+        flow.log_prob(x, condition=ids[:, np.newaxis])
+    model, column = tg.FlowModel(flow), ids[:, np.newaxis]
+    model.compile(keras.optimizers.SGD(0.0))
+    losses = [model.fit(x, y, verbose=0).history["loss"][0] for y in (column, ids, column)]
+    np.testing.assert_allclose(losses, [model.evaluate(x, ids, verbose=0)] * 3, rtol=1e-6)
+    expected = flow.log_prob(x, condition=ids)
+    np.testing.assert_allclose(model.predict((x, column), verbose=0), expected, rtol=1e-5)
+
+
 def test_a_training_does_not_go_on_with_other_shapes():
     x, y = X.numpy(), X.numpy()[:, :2]
     model = tg.FlowModel(conditional())

@@ -49,7 +49,7 @@ class DistributionModel(ProbabilisticModel):
         """Sets the data-dependent parameters from a batch; see `Flow.initialize`."""
         initialize = getattr(self._distribution, "initialize", None)
         if initialize is not None:
-            initialize(self._as_data(x), condition, force=force)
+            initialize(self._as_data(x), self._as_condition(condition), force=force)
             take_from_first_worker(self._distribution.variables, self.distribute_strategy)
 
     def export(self, filepath, *args, input_signature=None, **kwargs) -> None:
@@ -93,14 +93,23 @@ class DistributionModel(ProbabilisticModel):
         """x and the keyword arguments of its density, from what `call` was called on."""
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
         x, condition, seed = (*inputs, None, None)[:3]
-        kwargs = condition_kwargs(condition) | ({} if seed is None else {"seed": seed})
-        return self._as_data(x), kwargs
+        kwargs = condition_kwargs(self._as_condition(condition))
+        return self._as_data(x), kwargs | ({} if seed is None else {"seed": seed})
 
     def _as_data(self, x):
         """Floats in the distribution's dtype, which Keras would cast to its own."""
         x, dtype = tf.convert_to_tensor(x), self._distribution.dtype
         both_floating = isinstance(dtype, tf.DType) and dtype.is_floating and x.dtype.is_floating
         return tf.cast(x, dtype) if both_floating else x
+
+    def _as_condition(self, y):
+        """Class ids as a vector, of which Keras' data sets have a column; others as they are."""
+        if y is None or getattr(self._distribution, "condition_shape", None) != ():
+            return y
+        y = tf.convert_to_tensor(y)
+        # A trace that has seen both no longer knows the rank.
+        is_column = y.shape.rank is None or (y.shape.rank == 2 and y.shape[1] == 1)
+        return tf.reshape(y, [-1]) if is_column else y
 
     # What is this class's own.
 

@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 __all__ = [
     "check_class_ids",
     "check_condition",
+    "check_condition_batch",
     "common_condition_shape",
     "condition_for",
     "condition_of_samples",
@@ -49,6 +50,24 @@ def check_condition(condition, shape: tuple[int, ...] | None, dtype: tf.DType | 
     if received[-ndims:].is_fully_defined():
         return condition
     return tf.ensure_shape(condition, received[:-ndims].concatenate(shape))
+
+
+def check_condition_batch(condition, batch: tf.TensorShape, ndims: int, name: str) -> None:
+    """Raises unless conditions of rank `ndims` can be broadcast to a batch, as far as is known.
+
+    Raises:
+      ValueError: If they cannot, as a column of class ids beside a vector of examples.
+    """
+    received = condition.shape[: condition.shape.rank - ndims]
+    try:
+        fits = tf.broadcast_static_shape(received, batch).is_compatible_with(batch)
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"condition of {name} must be one for each of {tuple(batch)} examples, or for all. "
+            f"Received: {tuple(received)} conditions."
+        )
 
 
 def check_class_ids(condition, classes: range, name: str) -> None:

@@ -6,7 +6,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.core.arguments import bound_arguments
-from tfp_glow.core.conditions import check_class_ids, check_condition
+from tfp_glow.core.conditions import (
+    check_class_ids,
+    check_condition,
+    check_condition_batch,
+)
 from tfp_glow.core.guard import guarded
 from tfp_glow.core.holder import Holder
 from tfp_glow.core.memory import Memory, current_moment
@@ -97,7 +101,12 @@ class Hooks(Holder, OnePass):
                 f"Received: shape {tuple(value.shape)}."
             )
         condition = check_condition(condition, self._condition_shape, self.dtype, self.name)
-        if condition is not None and self.class_ids is not None:
+        if condition is None:
+            return None
+        if rank is not None and condition.shape.rank is not None:
+            batch, own_ndims = value.shape[: rank - ndims], len(self._condition_shape)
+            check_condition_batch(condition, batch, own_ndims, self.name)
+        if self.class_ids is not None:
             check_class_ids(condition, self.class_ids, self.name)
         return condition
 

@@ -122,7 +122,7 @@ class ProbabilisticModel(keras.Model, abc.ABC):
 
         Inside of a trace each would be created under a condition, and the step traced twice.
         """
-        check_no_loss(self.get_compile_config()["loss"])
+        check_no_loss(self.get_compile_config().get("loss"))
         if not self.optimizer.built:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)

@@ -56,8 +56,11 @@ class SurrogatePosterior(Freezable, TransformedDistribution):
 
     @property
     def trainable_variables(self) -> tuple[tf.Variable, ...]:
-        """Those of the flow: what the joint distribution is made with, a prior's flow for instance,
-        is given, though the bijector to its supports may hold it."""
+        """Those of the flow.
+
+        What the joint distribution is made with, such as a prior's flow, is given, though the
+        bijector to its latents' supports may hold it.
+        """
         return self.flow.trainable_variables
 
     @property

@@ -11,7 +11,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfp_glow.core.passes import Pass
-from tfp_glow.core.validity import valid_or_nan
+from tfp_glow.core.validity import valid_or_nan, valid_or_zero
 
 __all__ = ["guarded"]
 
@@ -49,8 +49,8 @@ def _pass(direction: Pass, bijector, value, condition) -> tuple[tf.Tensor, tf.Te
     if condition is not None:
         valid_condition = _valid_condition(bijector, condition)
         valid &= valid_condition
-        condition = _valid_or_zero(valid_condition, condition)
-    output, log_det = direction(bijector, _valid_or_zero(valid, value), condition)
+        condition = valid_or_zero(valid_condition, condition)
+    output, log_det = direction(bijector, valid_or_zero(valid, value), condition)
     return valid_or_nan(valid, output), valid_or_nan(valid, log_det)
 
 
@@ -65,12 +65,3 @@ def _valid_condition(bijector, condition):
     if known is None:
         return tf.ones_like(condition, tf.bool)
     return (condition >= known.start) & (condition < known.stop)
-
-
-def _valid_or_zero(valid, value):
-    """`value` where its example is valid, in the shape that it has."""
-    extra = value.shape.rank - valid.shape.rank
-    mask = tf.reshape(valid, tf.concat([tf.shape(valid), [1] * extra], 0))
-    chosen = tf.where(mask, value, tf.zeros([], value.dtype))
-    chosen.set_shape(value.shape)
-    return chosen

@@ -77,7 +77,7 @@ def main() -> None:
     if options.worker:
         _work(**options.worker)
         return
-    common = {name: getattr(options, name) for name in ("data", "halve", "minutes")}
+    common = {name: getattr(options, name) for name in ("data", "halve", "minutes", "rate")}
     common["output"] = str(options.output)
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(CORES))
@@ -93,7 +93,9 @@ def _in_worker(common: dict, peers_python: str | None, model: str) -> dict:
         return worker.ask("train")
 
 
-def _work(*, data: str, halve: bool, minutes: float, output: str, model: str) -> None:
+def _work(
+    *, data: str, halve: bool, minutes: float, rate: float | None, output: str, model: str
+) -> None:
     core = list(MODULES).index(model) % CORES
     os.sched_setaffinity(0, {core})
     folder = pathlib.Path(output)
@@ -103,8 +105,9 @@ def _work(*, data: str, halve: bool, minutes: float, output: str, model: str) ->
 
     def measure() -> dict:
         start, budget = time.perf_counter(), Budget(minutes)
-        measured = train(model, images, budget, RATES[model], folder / f"{name}-{model}")
-        facts = {"data": name, "model": model, "minutes": minutes}
+        learning_rate = RATES[model] if rate is None else rate
+        measured = train(model, images, budget, learning_rate, folder / f"{name}-{model}")
+        facts = {"data": name, "model": model, "minutes": minutes, "rate": learning_rate}
         wall_s = time.perf_counter() - start
         return {**facts, **measured, "peak_rss_gb": peak_rss(), "wall_s": wall_s}
 
@@ -117,6 +120,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", help="mnist.npz, as Keras has it, or alike")
     parser.add_argument("--halve", action="store_true", help="means of 2 x 2 pixels, rounded")
     parser.add_argument("--minutes", type=float, default=60.0, help="time on a core, of training")
+    parser.add_argument("--rate", type=float, help="the highest learning rate, for each its own")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/images"))
     parser.add_argument("--peers-python", help="interpreter that has normflows")
     worker_option(parser)

@@ -17,7 +17,7 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -31,10 +31,25 @@ MODULES = {
     "zuko": "benchmarks.posteriors_zuko",
     "sbi": "benchmarks.posteriors_sbi",
 }
-# Width of the two hidden layers of each of five steps, and bins of a spline; sbi has its own.
-SIZES = {"maf": (64, None), "spline": (64, 8), "wide spline": (128, 16)}
 KEYS = ("task", "flow", "model", "members", "steps", "batch", "learning_rate")
-TEST = 10_000
+TEST = 100_000
+
+
+@dataclass(frozen=True)
+class Size:
+    """Two hidden layers of each of five steps, and the bins of a spline; sbi has its own layers."""
+
+    width: int
+    bins: int | None = None
+    activation: Literal["relu", "silu"] = "relu"
+
+
+SIZES = {
+    "maf": Size(64),
+    "spline": Size(64, 8),
+    "wide spline": Size(128, 16),
+    "smooth spline": Size(128, 16, "silu"),
+}
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,17 @@ def estimate(flow: str, x: np.ndarray, y: np.ndarray, *, schedule: Schedule, see
     """`flows.maf` with its defaults, by Adam along a cosine."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    width, bins = SIZES[flow]
-    law = {} if bins is None else {"law": RationalQuadraticSpline(bins)}
-    sizes = {"hidden_units": (width, width), "condition_size": y.shape[1]}
-    return _Ours(flows.maf(x.shape[1], seed=seed, **sizes, **law), x, y, schedule)
+    size = SIZES[flow]
+    law = {} if size.bins is None else {"law": RationalQuadraticSpline(size.bins)}
+    made = flows.maf(
+        x.shape[1],
+        hidden_units=(size.width, size.width),
+        activation=size.activation,
+        condition_size=y.shape[1],
+        seed=seed,
+        **law,
+    )
+    return _Ours(made, x, y, schedule)
 
 
 class _Ours:

@@ -19,9 +19,9 @@ def estimate(flow: str, x: np.ndarray, y: np.ndarray, *, schedule: Schedule, see
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     epochs = round(schedule.steps * schedule.batch / ((1 - _HELD_OUT) * len(x)))
-    width, bins = SIZES[flow]
-    model = "maf" if bins is None else "nsf"
-    build = posterior_nn(model, hidden_features=width, num_transforms=5)
+    size = SIZES[flow]
+    model = "maf" if size.bins is None else "nsf"
+    build = posterior_nn(model, hidden_features=size.width, num_transforms=5)
     inference = NPE(density_estimator=build, show_progress_bars=False)
     inference.append_simulations(*map(torch.from_numpy, (x, y)))
     net = inference.train(

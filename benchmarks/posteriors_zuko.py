@@ -10,18 +10,21 @@ from benchmarks.posteriors import SIZES, Estimate, Schedule
 
 __all__ = ["estimate"]
 
+_ACTIVATIONS = {"relu": torch.nn.ReLU, "silu": torch.nn.SiLU}
+
 
 def estimate(flow: str, x: np.ndarray, y: np.ndarray, *, schedule: Schedule, seed: int) -> Estimate:
     """The flow with its defaults, of our sizes, by Adam along a cosine."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
-    width, bins = SIZES[flow]
-    sizes = {"transforms": 5, "hidden_features": (width, width)}
+    size = SIZES[flow]
+    sizes = {"transforms": 5, "hidden_features": (size.width, size.width)}
+    sizes["activation"] = _ACTIVATIONS[size.activation]
     shapes = x.shape[1], y.shape[1]
-    if bins is None:
+    if size.bins is None:
         made = zuko.flows.MAF(*shapes, **sizes)
     else:
-        made = zuko.flows.NSF(*shapes, bins=bins, **sizes)
+        made = zuko.flows.NSF(*shapes, bins=size.bins, **sizes)
     return _Zuko(made, *map(torch.from_numpy, (x, y)), schedule)
 
 

@@ -226,6 +226,8 @@ class Flow(Freezable, TransformedDistribution):
             with draw(index):
                 return self.log_prob(x, **condition_kwargs(condition))
 
+        # A call of `estimate` itself would warn of retracing from a program's fifth batch on.
+        estimate = estimate.get_concrete_function(tf.TensorSpec([], tf.int32))
         estimates = tf.stack([estimate(tf.constant(index)) for index in range(draws)])
         mean, variance = tf.nn.moments(estimates, 0)
         return mean, variance * draws / (draws - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -89,11 +90,12 @@ class Stack:
         Returns:
           The last value, and the stacked parameters with what the calls assigned.
         """
-        run = self._changed
+        run = functools.partial(self._changed, change)
         if not self.unroll:
-            # As a graph: eagerly, step by step, a deep flow would take seconds.
-            run = tf.function(run, autograph=False)
-        return run(change, value, stacked)
+            # As a graph: eagerly, step by step, a deep flow would take seconds. A `tf.function`
+            # that is called would warn of retracing where a program makes a few flows.
+            run = tf.function(run, autograph=False).get_concrete_function(value, stacked)
+        return run(value, stacked)
 
     def _changed(self, change: Callable, value, stacked) -> tuple:
         variables = self.template.keras_variables

@@ -116,10 +116,10 @@ def _in_batches(
     seed = np.random.randint(2**31) if check_seed(seed) is None else seed
     function = tf.function(function, autograph=False)
     starts = range(0, len(x), batch_size)
-    batches = [slice(start, start + batch_size) for start in starts]
-    seeds = [tf.constant([seed, start]) for start in starts]
-    results = [function(x[b], y[b], s) for b, s in zip(batches, seeds, strict=True)]
-    return np.concatenate(results)
+    ends = [(start, start + batch_size) for start in starts]
+    batches = [(x[a:b], y[a:b], tf.constant([seed, a])) for a, b in ends]
+    # A call of `function` itself would warn of retracing from a program's fifth posterior on.
+    return np.concatenate([function.get_concrete_function(*b)(*b) for b in batches])
 
 
 def _checked_pairs(posterior: Flow, parameters, observations) -> tuple[tf.Tensor, tf.Tensor]:

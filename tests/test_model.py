@@ -73,6 +73,24 @@ def test_evaluate_and_predict_agree_with_the_distribution(fitted):
     np.testing.assert_allclose(result["bits_per_dim"], bits, rtol=0.05)
 
 
+@pytest.mark.parametrize("noisy", [tg.Dequantized, tg.Noised])
+def test_one_seed_decides_all_noise(noisy):
+    x = IMAGES if noisy is tg.Dequantized else IMAGES.astype("float32")
+    options = {"num_bins": 4} if noisy is tg.Dequantized else {"sigma": 0.1}
+
+    def train() -> list:
+        flow = tg.flows.glow((4, 4, 1), levels=1, steps=1, hidden_channels=4, seed=0)
+        model = tg.FlowModel(noisy(flow, **options), seed=5)
+        model.compile(keras.optimizers.SGD(1e-2))
+        losses = model.fit(x, batch_size=8, shuffle=False, verbose=0).history["loss"]
+        return [losses, model.predict(x, verbose=0), model.predict(x, verbose=0)]
+
+    (losses, predicted, again), (their_losses, theirs, _) = train(), train()
+    np.testing.assert_array_equal(losses, their_losses)
+    np.testing.assert_array_equal(predicted, theirs)
+    np.testing.assert_array_equal(predicted, again)
+
+
 def test_loss_is_bits_per_dim_of_the_bound(fitted):
     model, _ = fitted
     distribution = model.distribution

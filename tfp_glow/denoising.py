@@ -58,9 +58,9 @@ class Noised(NoisyData):
         """Standard deviation of the noise."""
         return self._sigma
 
-    def initialize(self, x, condition=None, *, force: bool = False):
+    def initialize(self, x, condition=None, *, force: bool = False, seed=None):
         """Initializes the flow from a batch with noise; see `Flow.initialize`."""
-        return self._flow.initialize(self.with_noise(x), condition, force=force)
+        return self._flow.initialize(self.with_noise(x, seed), condition, force=force)
 
     @as_written
     def with_noise(self, x, seed=None):

@@ -91,13 +91,14 @@ class Dequantized(NoisyData):
         """Whether the flow's data-dependent initialization has run, and that of the noise."""
         return super().initialized and (self._noise is None or self._noise.initialized)
 
-    def initialize(self, x, condition=None, *, force: bool = False):
+    def initialize(self, x, condition=None, *, force: bool = False, seed=None):
         """Initializes the flow, and that of the noise, from integers; see `Flow.initialize`."""
+        seed, uniform_seed = tfp.random.split_seed(stateless_seed(seed), salt="initialize")
         if self._noise is not None and (force or not self._noise.initialized):
-            x = self._checked_integers(x)
-            uniform = tf.random.uniform(tf.shape(x), dtype=self._flow.dtype)
+            x, dtype = self._checked_integers(x), self._flow.dtype
+            uniform = tf.random.stateless_uniform(tf.shape(x), uniform_seed, dtype=dtype)
             self._noise.initialize(uniform, self._noise_condition(x), force=force)
-        return self._flow.initialize(self.dequantize(x), condition, force=force)
+        return self._flow.initialize(self.dequantize(x, seed), condition, force=force)
 
     @as_written
     def dequantize(self, x, seed=None):

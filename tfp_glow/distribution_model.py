@@ -49,7 +49,8 @@ class DistributionModel(ProbabilisticModel):
         """Sets the data-dependent parameters from a batch; see `Flow.initialize`."""
         initialize = getattr(self._distribution, "initialize", None)
         if initialize is not None:
-            initialize(self._as_data(x), self._as_condition(condition), force=force)
+            condition = self._as_condition(condition)
+            initialize(self._as_data(x), condition, force=force, **self._fixed_noise())
             take_from_first_worker(self._distribution.variables, self.distribute_strategy)
 
     def export(self, filepath, *args, input_signature=None, **kwargs) -> None:
@@ -95,6 +96,11 @@ class DistributionModel(ProbabilisticModel):
         x, condition, seed = (*inputs, None, None)[:3]
         kwargs = condition_kwargs(self._as_condition(condition))
         return self._as_data(x), kwargs | ({} if seed is None else {"seed": seed})
+
+    def _fixed_noise(self) -> dict:
+        """The argument that makes the noise of the distribution the same at every call."""
+        is_noisy = isinstance(self._distribution, Dequantized | Noised)
+        return {"seed": self._fixed_seed()} if is_noisy else {}
 
     def _as_data(self, x):
         """Floats in the distribution's dtype, which Keras would cast to its own."""

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow.config import from_config, to_config
 from tfp_glow.core.checks import check_choice
-from tfp_glow.core.modes import passed_fields
+from tfp_glow.core.modes import evaluation, passed_fields
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.distribution_model import DistributionModel
 from tfp_glow.fitting import (
@@ -53,9 +53,9 @@ class FlowModel(DistributionModel):
         other.
       loss: `"likelihood"`, `"flow_matching"`, or `"ot_flow_matching"`, which pairs noise with data
         nearby by optimal transport and is for flows without a condition.
-      seed: Seed of the noise of dequantization, `Noised` and flow matching in `fit` and `evaluate`,
-        which is saved, so that a model that is loaded goes on with the noise it would have had; a
-        random one when omitted.
+      seed: Seed of the noise of dequantization, `Noised` and flow matching in all of the model's
+        methods. It is saved, so that a model that is loaded goes on with the noise it would have
+        had; a random one when omitted.
       name: Name of the model.
 
     Raises:
@@ -111,11 +111,20 @@ class FlowModel(DistributionModel):
             return self._distribution.log_prob(x, **kwargs)
 
     def predict(self, x, *args, **kwargs):
-        """log p(x) in nats of each example; `x` is data, or the pair of data and conditions."""
+        """log p(x) in nats of each example; `x` is data, or the pair of data and conditions.
+
+        Equal calls have equal noise. `distribution.log_prob` draws it anew, or more than once.
+        """
         if isinstance(x, np.ndarray) and not len(x):
             return np.zeros([0], "float32")
         check_data(x)
         return super().predict(x, *args, **kwargs)
+
+    def predict_step(self, data):
+        inputs, _, _ = self._step_data(data, None)
+        x, kwargs = self._arguments(inputs)
+        with evaluation(), self._density_pass(training=False):
+            return self._distribution.log_prob(x, **kwargs, **self._fixed_noise())
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """The metrics' results; those of `compile` would compare with targets."""

@@ -139,10 +139,6 @@ class ProbabilisticModel(keras.Model, abc.ABC):
             logs = super().test_step(self._step_data(data, self._noise_seed(training=False)))
         return averageable_logs(logs, self.distribute_strategy)
 
-    def predict_step(self, data):
-        with evaluation():
-            return super().predict_step(self._step_data(data, None))
-
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing, as Keras has it without a strategy: all is built.
 

@@ -126,17 +126,22 @@ class DomainMap(Freezable):
         parts = (self._flow_x, self._flow_y, *([] if self._tie is None else [self._tie]))
         return all(part.initialized for part in parts)
 
-    def initialize(self, x, y, *, condition_x=None, condition_y=None, force: bool = False) -> None:
+    def initialize(
+        self, x, y, *, condition_x=None, condition_y=None, force: bool = False, seed=None
+    ) -> None:
         """Initializes each side and the tie from a batch, unless they are already.
 
-        See `Flow.initialize`. The rows of x and y must be pairs for `Correlated()`.
+        See `Flow.initialize`; the seed is that of the sides' noise. The rows of x and y must be
+        pairs for `Correlated()`.
         """
-        for flow, data, condition in (
-            (self._flow_x, x, condition_x),
-            (self._flow_y, y, condition_y),
+        seeds = tfp.random.split_seed(stateless_seed(seed), salt="initialize")
+        for flow, data, condition, its_seed in (
+            (self._flow_x, x, condition_x, seeds[0]),
+            (self._flow_y, y, condition_y, seeds[1]),
         ):
             if force or not flow.initialized:
-                flow.initialize(data, condition, force=force)
+                noise = {} if isinstance(flow, Flow) else {"seed": its_seed}
+                flow.initialize(data, condition, force=force, **noise)
         if self._tie is not None and (force or not self._tie.initialized):
             _, z_x = self._x.encode(x, condition_x)
             _, z_y = self._y.encode(y, condition_y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
@@ -124,10 +124,7 @@ class ContinuousFlow(NoisyBijector):
         self._solver = tfp.math.ode.DormandPrince(
             rtol=tolerance, atol=tolerance, max_num_steps=MAX_STEPS
         )
-        # One trace, which takes seconds, serves eager calls and every graph. It is not kept as the
-        # tf.function itself, which a SavedModel would export beside its signatures.
-        solve = tf.function(lambda traced_for, *others: self._solve(*others), autograph=False)
-        self._solve_once_traced = functools.partial(_traced_for_any_batch, solve)
+        self._solve_once_traced = _OnceTraced(self._solve)
         self.add_noise_seed(seed)
         hold_network(self, network)
 
@@ -259,11 +256,24 @@ class ContinuousFlow(NoisyBijector):
         return tf.reshape(x, [-1, *self._network_shape])
 
 
-def _traced_for_any_batch(solve, traced_for: tuple, direction: Pass, value, condition, *others):
-    """What `solve` makes of these, without a trace of its own for their batch size."""
-    batches = of_any_batch(value), of_any_batch(condition)
-    traced = solve.get_concrete_function(traced_for, direction, *batches, *others)
-    return traced(traced_for, direction, value, condition, *others)
+class _OnceTraced:
+    """A function whose one trace, which takes seconds, serves eager calls and graphs of any batch.
+
+    It stands for the tf.function, which a SavedModel would export beside its signatures, and which
+    cannot be copied.
+    """
+
+    def __init__(self, solve: Callable):
+        self._solve = solve
+        self._function = tf.function(lambda traced_for, *others: solve(*others), autograph=False)
+
+    def __deepcopy__(self, memo: dict) -> _OnceTraced:
+        return _OnceTraced(copy.deepcopy(self._solve, memo))
+
+    def __call__(self, traced_for: tuple, direction: Pass, value, condition, *others) -> tuple:
+        batches = of_any_batch(value), of_any_batch(condition)
+        traced = self._function.get_concrete_function(traced_for, direction, *batches, *others)
+        return traced(traced_for, direction, value, condition, *others)
 
 
 def _while_it_lasts(x, velocity, trace, cost) -> tuple:

@@ -113,7 +113,8 @@ class FlowModel(DistributionModel):
     def predict(self, x, *args, **kwargs):
         """log p(x) in nats of each example; `x` is data, or the pair of data and conditions.
 
-        Equal calls have equal noise. `distribution.log_prob` draws it anew, or more than once.
+        Equal calls have equal noise, and so have all batches of a call; `distribution.log_prob`
+        draws it anew, or more than once.
         """
         if isinstance(x, np.ndarray) and not len(x):
             return np.zeros([0], "float32")

@@ -1,5 +1,7 @@
 """Continuous flows: closed forms, TFP's FFJORD, noise and penalties."""
 
+import copy
+
 import keras
 import numpy as np
 import pytest
@@ -52,6 +54,17 @@ def test_a_linear_field_is_the_matrix_exponential():
     x, log_det = linear_flow().forward_and_log_det(Z)
     np.testing.assert_allclose(x, Z @ FLOW.T, atol=SOLVER)
     np.testing.assert_allclose(log_det, np.full(4, np.trace(MATRIX)), atol=SOLVER)
+
+
+def test_a_deep_copy_of_one_that_has_run_is_a_flow_of_its_own(network):
+    flow = tgb.ContinuousFlow(network, dtype="float64")
+    x = flow.forward(Z)
+    copied = copy.deepcopy(flow)
+    np.testing.assert_array_equal(copied.forward(tf.identity(Z)), x)
+    for variable in copied.trainable_variables:
+        variable.assign(tf.zeros_like(variable))
+    np.testing.assert_allclose(copied.forward(tf.identity(Z)), Z, atol=1e-12)
+    np.testing.assert_array_equal(flow.forward(tf.identity(Z)), x)
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ from benchmarks.residual import Budget
 
 __all__ = ["Images"]
 
-KEYS = ("data", "model", "minutes")
+KEYS = ("data", "model", "minutes", "rate")
 OURS, TORCH = "benchmarks.images_ours", "benchmarks.images_normflows"
 MODULES = {"glow": OURS, "jet": OURS, "tarflow": OURS, "normflows": TORCH}
 RATES = {"glow": 5e-3, "jet": 2e-3, "tarflow": 3e-3, "normflows": 1e-2}
@@ -89,13 +89,13 @@ def main() -> None:
 def _in_worker(common: dict, peers_python: str | None, model: str) -> dict:
     is_peer = peers_python and MODULES[model] == TORCH
     python = {"python": peers_python} if is_peer else {}
-    with Worker("benchmarks.images", {**common, "model": model}, **python) as worker:
+    rate = RATES[model] if common["rate"] is None else common["rate"]
+    its = {**common, "model": model, "rate": rate}
+    with Worker("benchmarks.images", its, **python) as worker:
         return worker.ask("train")
 
 
-def _work(
-    *, data: str, halve: bool, minutes: float, rate: float | None, output: str, model: str
-) -> None:
+def _work(*, data: str, halve: bool, minutes: float, rate: float, output: str, model: str) -> None:
     core = list(MODULES).index(model) % CORES
     os.sched_setaffinity(0, {core})
     folder = pathlib.Path(output)
@@ -105,9 +105,8 @@ def _work(
 
     def measure() -> dict:
         start, budget = time.perf_counter(), Budget(minutes)
-        learning_rate = RATES[model] if rate is None else rate
-        measured = train(model, images, budget, learning_rate, folder / f"{name}-{model}")
-        facts = {"data": name, "model": model, "minutes": minutes, "rate": learning_rate}
+        measured = train(model, images, budget, rate, folder / f"{name}-{model}")
+        facts = {"data": name, "model": model, "minutes": minutes, "rate": rate}
         wall_s = time.perf_counter() - start
         return {**facts, **measured, "peak_rss_gb": peak_rss(), "wall_s": wall_s}
 

@@ -18,13 +18,16 @@ def estimate(flow: str, x: np.ndarray, y: np.ndarray, *, schedule: Schedule, see
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     size = SIZES[flow]
-    sizes = {"transforms": 5, "hidden_features": (size.width, size.width)}
-    sizes["activation"] = _ACTIVATIONS[size.activation]
+    options = {
+        "transforms": 5,
+        "hidden_features": (size.width, size.width),
+        "activation": _ACTIVATIONS[size.activation],
+    }
     shapes = x.shape[1], y.shape[1]
     if size.bins is None:
-        made = zuko.flows.MAF(*shapes, **sizes)
+        made = zuko.flows.MAF(*shapes, **options)
     else:
-        made = zuko.flows.NSF(*shapes, bins=size.bins, **sizes)
+        made = zuko.flows.NSF(*shapes, bins=size.bins, **options)
     return _Zuko(made, *map(torch.from_numpy, (x, y)), schedule)
 
 

@@ -56,6 +56,7 @@ def test_a_linear_field_is_the_matrix_exponential():
     np.testing.assert_allclose(log_det, np.full(4, np.trace(MATRIX)), atol=SOLVER)
 
 
+@pytest.mark.slow
 def test_a_deep_copy_of_one_that_has_run_is_a_flow_of_its_own(network):
     flow = tgb.ContinuousFlow(network, dtype="float64")
     x = flow.forward(Z)

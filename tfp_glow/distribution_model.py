@@ -11,6 +11,7 @@ from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.denoising import Noised
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.fitting import first_batch
+from tfp_glow.noisy_data import NoisyData
 from tfp_glow.probabilistic_model import ProbabilisticModel
 from tfp_glow.replicas import take_from_first_worker
 from tfp_glow.signatures import example_specs
@@ -99,7 +100,7 @@ class DistributionModel(ProbabilisticModel):
 
     def _fixed_noise(self) -> dict:
         """The argument that makes the noise of the distribution the same at every call."""
-        is_noisy = isinstance(self._distribution, Dequantized | Noised)
+        is_noisy = isinstance(self._distribution, NoisyData)
         return {"seed": self._fixed_seed()} if is_noisy else {}
 
     def _as_data(self, x):

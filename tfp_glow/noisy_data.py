@@ -15,8 +15,9 @@ tfd = tfp.distributions
 class NoisyData(Freezable, tfd.Distribution):
     """A distribution over data, by a flow that learns them with noise.
 
-    A subclass writes `_log_prob(x, seed=None, **kwargs)`, `_call_sample_n` and `initialize`, and,
-    as TFP asks of every class with a constructor, `_parameter_properties`.
+    A subclass writes `_log_prob(x, seed=None, **kwargs)`, `_call_sample_n` and
+    `initialize(x, condition=None, *, force=False, seed=None)`, and, as TFP asks of every class with
+    a constructor, `_parameter_properties`.
 
     Args:
       flow: Distribution over the noisy data.

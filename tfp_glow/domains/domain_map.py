@@ -19,6 +19,7 @@ from tfp_glow.domains.correlated import Correlated
 from tfp_glow.domains.side import Side, check_side
 from tfp_glow.domains.tie import Tie
 from tfp_glow.flow import Flow
+from tfp_glow.noisy_data import NoisyData
 
 __all__ = ["DomainMap"]
 
@@ -140,7 +141,7 @@ class DomainMap(Freezable):
             (self._flow_y, y, condition_y, seeds[1]),
         ):
             if force or not flow.initialized:
-                noise = {} if isinstance(flow, Flow) else {"seed": its_seed}
+                noise = {"seed": its_seed} if isinstance(flow, NoisyData) else {}
                 flow.initialize(data, condition, force=force, **noise)
         if self._tie is not None and (force or not self._tie.initialized):
             _, z_x = self._x.encode(x, condition_x)

@@ -119,8 +119,8 @@ class DomainMapModel(ProbabilisticModel):
     def initialize(self, x, y, condition=None, *, force: bool = False) -> None:
         """Sets the data-dependent parameters of both sides from a batch."""
         condition_x, condition_y = self._conditions(condition)
-        options = {"condition_x": condition_x, "condition_y": condition_y, "force": force}
-        options["seed"] = self._fixed_seed()
+        options = {"condition_x": condition_x, "condition_y": condition_y}
+        options |= {"force": force, "seed": self._fixed_seed()}
         data = (side.as_data(values) for side, values in zip(self._sides, (x, y), strict=True))
         self._domain_map.initialize(*data, **options)
 

@@ -13,6 +13,7 @@ from tfp_glow.core.seeds import stateless_seed
 from tfp_glow.denoising import Noised
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.flow import Flow
+from tfp_glow.noisy_data import NoisyData
 
 __all__ = ["Side", "check_side"]
 
@@ -120,8 +121,7 @@ class Side:
 
 def check_side(distribution, argument: str) -> None:
     """Raises unless it is a flow with standard normal latents, or such a flow with noise."""
-    noisy = isinstance(distribution, Dequantized | Noised)
-    flow = distribution.flow if noisy else distribution
+    flow = distribution.flow if isinstance(distribution, NoisyData) else distribution
     if not isinstance(flow, Flow):
         raise TypeError(
             f"{argument} must be a Flow, or Dequantized or Noised of one. "

@@ -115,9 +115,10 @@ def _in_batches(
     check_positive_int(batch_size, "batch_size")
     seed = np.random.randint(2**31) if check_seed(seed) is None else seed
     function = tf.function(function, autograph=False)
-    starts = range(0, len(x), batch_size)
-    ends = [(start, start + batch_size) for start in starts]
-    batches = [(x[a:b], y[a:b], tf.constant([seed, a])) for a, b in ends]
+    batches = [
+        (x[start : start + batch_size], y[start : start + batch_size], tf.constant([seed, start]))
+        for start in range(0, len(x), batch_size)
+    ]
     # A call of `function` itself would warn of retracing from a program's fifth posterior on.
     return np.concatenate([function.get_concrete_function(*b)(*b) for b in batches])
 

@@ -31,6 +31,18 @@ def what_stays_is_not_searched_for_garbage():
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def data_sets_end_at_once():
+    """The end of a data set can wait for a minute for the thread that tunes it."""
+    import tensorflow as tf
+
+    options, begin = tf.data.Options(), tf.data.Dataset.__iter__
+    options.autotune.enabled = False
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.data.Dataset, "__iter__", lambda self: begin(self.with_options(options)))
+        yield
+
+
 def _seed(name: str) -> int:
     """Seeds Python, which Keras draws its seeds from, and NumPy."""
     seed = zlib.crc32(name.encode())

@@ -71,10 +71,13 @@ def test_workers_share_tfds_and_each_batch_of_what_cannot_be_shared(tmp_path):
     assert sorted(ids(images for images, _ in first + second)) == list(range(40))
     arrays = load_images(IMAGES)
     assert arrays.worker_epochs is None
-    # Of these, and of what measures, TensorFlow must not share files or epochs.
+    # Of these, and of what measures, TensorFlow must not share files or epochs, and their ends
+    # must not wait for its tuner.
     by_data = tf.data.experimental.AutoShardPolicy.DATA
     for dataset in (arrays.epochs(0, 1), arrays.test, data.train, data.epochs(0, 1)):
-        assert dataset.options().experimental_distribute.auto_shard_policy == by_data
+        options = dataset.options()
+        assert options.experimental_distribute.auto_shard_policy == by_data
+        assert options.autotune.enabled is False
 
 
 def test_names_of_files_and_folders_tell_the_parts(tmp_path):

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
+from tfp_glow.data.delivery import made_ahead, replica_batches
 from tfp_glow.data.options import Options
 from tfp_glow.data.parts import Part
-from tfp_glow.data.sharding import by_example, replica_batches
 
 __all__ = ["Epochs"]
 
@@ -62,8 +62,7 @@ class Epochs:
         return replica_batches(Epochs(own, options, self.fit).range(start, stop), replicas, size)
 
     def _flattened(self, part: Part, numbers: tf.data.Dataset) -> tf.data.Dataset:
-        epochs = numbers.flat_map(lambda number: self._epoch(part, number))
-        return by_example(epochs.prefetch(tf.data.AUTOTUNE))
+        return made_ahead(numbers.flat_map(lambda number: self._epoch(part, number)))
 
     def _epoch(self, part: Part, number: tf.Tensor) -> tf.data.Dataset:
         seed = tf.random.experimental.stateless_fold_in([self.options.seed, 0], number)

@@ -11,13 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.data.arrays import read_arrays, read_digits, read_npz
+from tfp_glow.data.delivery import made_ahead
 from tfp_glow.data.epochs import Epochs
 from tfp_glow.data.folder import read_folder
 from tfp_glow.data.options import Options
 from tfp_glow.data.parts import Part, Source
 from tfp_glow.data.record_files import is_records
 from tfp_glow.data.records import read_records
-from tfp_glow.data.sharding import by_example
 from tfp_glow.data.streams import read_builder, read_dataset, read_tfds
 
 __all__ = ["ImageData", "load_images"]
@@ -126,7 +126,7 @@ def load_images(
     fit = _fitter(options, image_shape, divisor)
     training = Epochs(parts["train"], options, fit)
     batches = {
-        name: by_example(part.batches(options.batch_size, fit).prefetch(tf.data.AUTOTUNE))
+        name: made_ahead(part.batches(options.batch_size, fit))
         for name, part in parts.items()
         if name != "train"
     }

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.data.delivery import made_ahead
 from tfp_glow.data.rows import BLOCK, Rows
-from tfp_glow.data.sharding import by_example
 
 __all__ = ["EVERYTHING", "TableBatches"]
 
@@ -113,7 +113,7 @@ class TableBatches:
         count = sum(len(self._inside(part, index)) for index in range(self.rows.blocks))
         dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
         cardinality = tf.data.experimental.assert_cardinality(passes * -(-count // self.size))
-        return by_example(dataset.apply(cardinality).prefetch(tf.data.AUTOTUNE))
+        return made_ahead(dataset.apply(cardinality))
 
 
 def _rebatched(chunks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.data.delivery import made_ahead
 from tfp_glow.fitting import check_labels
 
 __all__ = [
@@ -106,7 +107,7 @@ def unpaired_batches(x: tuple, y: tuple, *, batch_size: int, shuffle: bool) -> t
 
     batches = tf.data.Dataset.zip(*sides).batch(batch_size).map(structured)
     steps = math.ceil(longest / batch_size)
-    return batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
+    return made_ahead(batches.apply(tf.data.experimental.assert_cardinality(steps)))
 
 
 def _repeated(side: tuple, count: int, shuffle: bool) -> tf.data.Dataset:

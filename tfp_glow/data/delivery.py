@@ -1,21 +1,25 @@
-"""How several workers of `tf.distribute` share a data set."""
+"""How data sets reach training: made ahead, and shared by the workers of `tf.distribute`."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-__all__ = ["by_example", "replica_batches"]
+__all__ = ["made_ahead", "replica_batches"]
+
+AHEAD = 2
 
 
-def by_example(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """The same batches; of each, every worker takes its part.
+def made_ahead(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """The same batches, two of them made ahead; of each, every worker takes its part.
 
     Left to itself TensorFlow may share the files that it finds instead, each with all that follows
-    it: a range of examples, or an epoch.
+    it: a range of examples, or an epoch. And it tunes what runs at the same time by a thread that
+    sleeps for up to a minute, which the end of a data set can fail to wake, and then waits for.
     """
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return batches.with_options(options)
+    options.autotune.enabled = False
+    return batches.prefetch(AHEAD).with_options(options)
 
 
 def replica_batches(batches: tf.data.Dataset, replicas: int, size: int) -> tf.data.Dataset:

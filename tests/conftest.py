@@ -24,11 +24,21 @@ gc.set_threshold(100_000, 50, 100)
 
 @pytest.fixture(autouse=True, scope="module")
 def what_stays_is_not_searched_for_garbage():
-    """TensorFlow keeps every graph with a custom gradient: millions of objects in the end."""
+    """TensorFlow keeps every graph with a custom gradient, until it is told to forget it."""
     gc.freeze()
     yield
+    _forget_custom_gradients()
     gc.collect()
     gc.freeze()
+
+
+def _forget_custom_gradients() -> None:
+    """What a module has traced is not differentiated in the next ones."""
+    from tensorflow.python.framework import ops
+
+    registered = ops.gradient_registry._registry
+    for name in [name for name in registered if name.startswith("CustomGradient-")]:
+        del registered[name]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -131,7 +131,8 @@ def test_outliers_stay_finite_in_deep_flows_far_from_their_start(name):
 @pytest.mark.parametrize("name", mostly_slow(["coupling_spline", "iaf", "maf", "nice"]))
 def test_vector_flows_read_events_of_any_shape(name):
     on_vectors, shaped = (
-        flows.RECIPES[name](shape, seed=0, **SMALL[name]) for shape in (4, (2, 2, 1))
+        flows.RECIPES[name](shape, seed=0, marginal_bins=None, **SMALL[name])
+        for shape in (4, (2, 2, 1))
     )
     randomize(on_vectors.bijector, scale=0.1)
     randomize(shaped.bijector, scale=0.1)
@@ -139,6 +140,22 @@ def test_vector_flows_read_events_of_any_shape(name):
     np.testing.assert_allclose(
         shaped.log_prob(tf.reshape(x, [3, 2, 2, 1])), on_vectors.log_prob(x), atol=1e-5
     )
+
+
+@pytest.mark.parametrize("name", mostly_slow(["coupling_spline", "iaf", "maf", "nice"]))
+def test_vector_flows_make_the_marginals_of_images_normal_first(name):
+    flow, rest = (
+        flows.RECIPES[name]((2, 2, 1), seed=0, **SMALL[name], **bins)
+        for bins in ({}, {"marginal_bins": None})
+    )
+    x = tf.exp(normal([50, 2, 2, 1], "float32"))
+    flow.initialize(x)
+    marginals = flow.bijector.bijectors[0]
+    z = tf.identity(marginals.inverse(x))
+    assert np.std(z) == pytest.approx(1.0, abs=0.05)
+    rest.initialize(z)
+    log_det = marginals.inverse_log_det_jacobian(x, 3)
+    np.testing.assert_allclose(flow.log_prob(x), rest.log_prob(z) + log_det, rtol=1e-4, atol=1e-4)
 
 
 def test_a_gaussian_base_starts_a_flow_where_its_condition_says():

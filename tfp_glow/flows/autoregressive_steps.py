@@ -40,6 +40,7 @@ def autoregressive_flow(
     activation: str,
     reach: float | None,
     degrees_from: int | None,
+    marginal_bins: int | None,
     condition_size: int | None,
     num_classes: int | None,
     seed: int | None,
@@ -78,6 +79,7 @@ def autoregressive_flow(
         num_classes=num_classes,
         dtype=dtype,
         name=name,
+        marginal_bins=marginal_bins,
     )
 
 

@@ -29,6 +29,7 @@ def coupling_spline(
     hidden_units: Sequence[int] = (64, 64),
     bins: int = 8,
     bound: float = 3.0,
+    marginal_bins: int | None = 32,
     condition_size: int | None = None,
     num_classes: int | None = None,
     reversible: bool = False,
@@ -46,6 +47,8 @@ def coupling_spline(
       hidden_units: Size of each hidden layer of their networks.
       bins: Bins of each spline.
       bound: Splines act within [-bound, bound] and are the identity outside.
+      marginal_bins: Bins of the splines that make each channel's marginal normal, of images, from
+        the first batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them; see `Repeat`.
@@ -90,4 +93,5 @@ def coupling_spline(
         num_classes=num_classes,
         dtype=dtype,
         name="coupling_spline",
+        marginal_bins=marginal_bins,
     )

@@ -85,6 +85,7 @@ def vector_flow(
     num_classes: int | None,
     dtype: str,
     name: str,
+    marginal_bins: int | None = None,
     base: tfd.Distribution | None = None,
 ) -> Flow:
     """The flow of bijectors on vectors, reshaped to the event and conditioned on classes.
@@ -95,11 +96,15 @@ def vector_flow(
       num_classes: Number of classes to condition on, by one-hot vectors, or None.
       dtype: dtype of the latents.
       name: Name of the flow.
+      marginal_bins: Bins of the splines that make the marginals of images' channels normal, or
+        None.
       base: Distribution of the latents; the standard normal when omitted.
     """
     size = event_size(event_shape)
     if not isinstance(event_shape, int):
         bijectors = [tfb.Reshape(list(event_shape), [size]), *bijectors]
+        if len(event_shape) == 3:
+            bijectors = [*marginals(event_shape[-1], marginal_bins, dtype=dtype), *bijectors]
     bijector = Chain(bijectors)
     if num_classes is not None:
         bijector = ClassConditional(bijector, num_classes)

@@ -28,6 +28,7 @@ def maf(
     activation: str = "relu",
     reach: float | None = 10.0,
     degrees_from: Literal[0, 1] | None = None,
+    marginal_bins: int | None = 32,
     condition_size: int | None = None,
     num_classes: int | None = None,
     seed: int | None = None,
@@ -51,6 +52,8 @@ def maf(
       reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
         densities that float32 can tell; None for as they are, as in version 0.1.0.
       degrees_from: Lowest degree of the networks' hidden units; see `MADE`.
+      marginal_bins: Bins of the splines that make each channel's marginal normal, of images, from
+        the first batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       seed: Seed of all initial weights and random orders.
@@ -84,6 +87,7 @@ def maf(
         activation=activation,
         reach=reach,
         degrees_from=degrees_from,
+        marginal_bins=marginal_bins,
         condition_size=condition_size,
         num_classes=num_classes,
         seed=seed,

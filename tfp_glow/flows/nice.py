@@ -36,6 +36,7 @@ def nice(
     couplings: int = 4,
     hidden_units: Sequence[int] = (1000,) * 5,
     base: Literal["normal", "logistic"] | None = None,
+    marginal_bins: int | None = 32,
     condition_size: int | None = None,
     num_classes: int | None = None,
     seed: int | None = None,
@@ -53,6 +54,8 @@ def nice(
       hidden_units: Size of each hidden layer of their networks.
       base: Distribution of the latents, which are independent. When omitted `"normal"` for vectors
         and `"logistic"` for other events, of which each learns faster.
+      marginal_bins: Bins of the splines that make each channel's marginal normal, of images, from
+        the first batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       seed: Seed of all initial weights.
@@ -102,5 +105,6 @@ def nice(
         num_classes=num_classes,
         dtype=dtype,
         name="nice",
+        marginal_bins=marginal_bins,
         base=tfd.Sample(latent, size, name=f"Standard{latent.name}"),
     )

@@ -153,6 +153,8 @@ def test_pairs_are_learned(paired, tmp_path):
     given_x = model.domain_map.conditional_log_prob(15 - x, x, seed=0)
     bits = -np.mean(given_x) / (2 * np.log(2))
     assert bits == pytest.approx(history["bits_per_dim_y_given_x"][-1], abs=0.2)
+    with pytest.raises(ValueError, match="has no export"):
+        model.export(str(tmp_path / "served"))
     translated = model.predict(x, verbose=0)
     assert translated.dtype == "int32"
     constant = np.mean((x - x.mean(0)) ** 2)

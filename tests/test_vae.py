@@ -256,6 +256,10 @@ def test_export_runs_in_tensorflow_alone(fitted, tmp_path):
         signatures["decode"](z=z[:, :1])
     with pytest.raises(ValueError, match="path must not exist yet"):
         model.export_saved_model(tmp_path / "model")
+    model.export(str(tmp_path / "served"), verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "served"))
+    log_likelihood, kl = served.serve(tf.constant(IMAGES[:3], tf.float32))
+    assert log_likelihood.shape == kl.shape == (3, 3)
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.core.modes import evaluation
 from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.denoising import Noised
 from tfp_glow.dequantization import Dequantized
@@ -54,16 +53,6 @@ class DistributionModel(ProbabilisticModel):
             initialize(self._as_data(x), condition, force=force, **self._fixed_noise())
             take_from_first_worker(self._distribution.variables, self.distribute_strategy)
 
-    def export(self, filepath, *args, input_signature=None, **kwargs) -> None:
-        """As `keras.Model.export`, which serves what `call` gives; `export_saved_model` does more.
-
-        `input_signature` is of x, and its condition where there is one, in batches of any size when
-        omitted.
-        """
-        signature = input_signature or self._signature()
-        with evaluation():
-            super().export(filepath, *args, input_signature=signature, **kwargs)
-
     def train_on_batch(self, x, y=None, *args, **kwargs):
         """As `keras.Model.train_on_batch`; the first batch initializes."""
         # The weights of a batch reach the loss without y too.
@@ -81,6 +70,10 @@ class DistributionModel(ProbabilisticModel):
             first, first_y, x = first_batch(x, y, batch_size or 32)
             self.initialize(first, self._roles(first_y)[0])
         return x
+
+    def _signature(self) -> list:
+        x, condition = example_specs(self._distribution)
+        return [x if condition is None else (x, condition)]
 
     # What subclasses call or change.
 
@@ -119,11 +112,6 @@ class DistributionModel(ProbabilisticModel):
         return tf.reshape(y, [-1]) if is_column else y
 
     # What is this class's own.
-
-    def _signature(self) -> list:
-        """What `call` takes but for a seed, in batches of any size."""
-        x, condition = example_specs(self._distribution)
-        return [x if condition is None else (x, condition)]
 
     @property
     def _is_initialized(self) -> bool:

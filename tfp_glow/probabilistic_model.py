@@ -40,6 +40,7 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         _in_loss_units(nats)                        nats of the density as the loss counts them
         _roles(y)                                   (condition, target), which of the two y is
         _check_fit(x, y, ...)                       errors in what `fit` and `evaluate` are given
+        _signature()                                what `export` serves
 
     and, where there is noise, assigns to `_counter` a metric that is updated once a batch.
 
@@ -83,6 +84,10 @@ class ProbabilisticModel(keras.Model, abc.ABC):
     def _in_loss_units(self, nats) -> tf.Tensor:
         """Nats of the density, as the loss counts them."""
 
+    @abc.abstractmethod
+    def _signature(self) -> list:
+        """What `call` is exported for, in batches of any size."""
+
     # What callers use.
 
     def fit(self, x=None, y=None, batch_size=None, *args, class_weight=None, **kwargs):
@@ -114,6 +119,15 @@ class ProbabilisticModel(keras.Model, abc.ABC):
             raise ValueError(f"filepath exists and overwrite is False. Received: {filepath!r}.")
         with replacing(filepath) as temporary:
             super().save(temporary, **kwargs)
+
+    def export(self, filepath, *args, input_signature=None, **kwargs) -> None:
+        """As `keras.Model.export`, which serves what `call` gives; `export_saved_model` does more.
+
+        `input_signature` is that of a batch of any size when omitted.
+        """
+        signature = input_signature or self._signature()
+        with evaluation():
+            super().export(filepath, *args, input_signature=signature, **kwargs)
 
     # What Keras calls.
 

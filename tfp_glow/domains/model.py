@@ -205,6 +205,12 @@ class DomainMapModel(ProbabilisticModel):
             check_weights_reach_the_loss(y, sample_weight)
             check_pairs(x)
 
+    def _signature(self) -> list:
+        raise ValueError(
+            "A DomainMapModel has no export: what it is called on is made for training. Save a "
+            "tf.Module with a tf.function of model.domain_map.translate by tf.saved_model.save."
+        )
+
     # What is this class's own.
 
     @property

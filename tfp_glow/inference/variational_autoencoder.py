@@ -325,6 +325,9 @@ class VAE(ProbabilisticModel):
         check_no_class_weight(class_weight)
         self._likelihood.check(x)
 
+    def _signature(self) -> list:
+        return [tf.TensorSpec([None, *self._event_shape], self.posterior.dtype, name="x")]
+
     # What is this class's own.
 
     def _as_data(self, x):
@@ -354,7 +357,7 @@ class VAE(ProbabilisticModel):
 
     @functools.cached_property
     def _compiled_bound(self):
-        data = tf.TensorSpec([None, *self._event_shape], self.posterior.dtype)
+        (data,) = self._signature()
         number, seed = tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int32)
         return tf.function(
             self._bound_of_many, input_signature=[data, number, seed], autograph=False

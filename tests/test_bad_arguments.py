@@ -17,6 +17,7 @@ tfb = tfp.bijectors
         (lambda: tgb.ActNorm(2.0), TypeError, "channels must be an int. Received: 2.0"),
         (lambda: tgb.Squeeze(True), TypeError, "factor must be an int"),
         (lambda: tgb.Invertible1x1Conv(2, parameterization="qr"), ValueError, "'qr'"),
+        (lambda: tgb.Invertible1x1Conv(2, start="zeros"), ValueError, "start must be one of"),
         (lambda: tgb.Coupling("relu"), TypeError, "network must be callable"),
         (lambda: tgb.Coupling(abs, law="cubic"), ValueError, "law"),
         (lambda: tgb.Coupling(abs, law=3), TypeError, "law must be a name"),

@@ -21,6 +21,7 @@ def GlowStep(  # noqa: N802, since it stands for a class and was one
     *,
     law: str | Law = "affine",
     conv: Literal["lu", "plain"] = "lu",
+    start: Literal["rotation", "permutation"] = "rotation",
     event_ndims: int | None = None,
     event_shape: int | Sequence[int] | None = None,
     condition_shape: Iterable[int] | None = None,
@@ -41,11 +42,12 @@ def GlowStep(  # noqa: N802, since it stands for a class and was one
       network: The coupling's network, or a factory of it; see `Coupling`.
       law: The coupling's law; see `Coupling`.
       conv: Parameterization of the 1x1 convolution, `"lu"` or `"plain"`.
+      start: What its matrix is at first; see `Invertible1x1Conv`.
       event_ndims: 3 for images, 1 for vectors; that of `event_shape`, or 3, when omitted.
       event_shape: Shape of an event, which a factory needs.
       condition_shape: Event shape of the coupling's condition, or None.
       reach: Of the coupling's network; see `Coupling`.
-      seed: Seed of the convolution's rotation.
+      seed: Seed of the convolution's start.
       dtype: dtype of the parameters and of the values.
       name: Name of the chain.
 
@@ -72,6 +74,6 @@ def GlowStep(  # noqa: N802, since it stands for a class and was one
         reach=reach,
         dtype=dtype,
     )
-    conv = Invertible1x1Conv(channels, parameterization=conv, seed=seed, dtype=dtype)
-    parts = [ActNorm(channels, dtype=dtype), conv, coupling]
+    mixing = Invertible1x1Conv(channels, parameterization=conv, start=start, seed=seed, dtype=dtype)
+    parts = [ActNorm(channels, dtype=dtype), mixing, coupling]
     return Chain(parts, name=name or unique_name(GlowStep))

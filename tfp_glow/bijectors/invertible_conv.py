@@ -21,7 +21,7 @@ class Invertible1x1Conv(FlowBijector):
         inverse:  z = W x         log|det dz/dx| =  log|det W|   for each position
         forward:  x = W^-1 z      log|det dx/dz| = -log|det W|
 
-    W starts as a random rotation, whose log-det is 0.
+    W starts as a random rotation or permutation, whose log-det is 0.
 
     - `"lu"`: W = P L (U + diag(sign * exp(log_diagonal))) with P a fixed permutation, L
       unit lower triangular, U strictly upper triangular and fixed signs;
@@ -32,7 +32,9 @@ class Invertible1x1Conv(FlowBijector):
     Args:
       channels: Size of the last dimension. On vectors this mixes all of them.
       parameterization: `"lu"` or `"plain"`.
-      seed: Seed of the rotation.
+      start: `"rotation"`, or `"permutation"` for many channels: of hundreds a rotation makes sums
+        that a step of the optimizer changes too much at once.
+      seed: Seed of the start.
       dtype: dtype of the parameters and of the values.
       name: Name of the bijector.
 
@@ -49,6 +51,8 @@ class Invertible1x1Conv(FlowBijector):
     References:
       Kingma and Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions",
       arXiv:1807.03039, section 3.2.
+      Durkan, Bekasov, Murray and Papamakarios, "Neural Spline Flows", arXiv:1906.04032, section
+      3.2, for permutations as the start.
     """
 
     def __init__(
@@ -56,11 +60,13 @@ class Invertible1x1Conv(FlowBijector):
         channels: int,
         *,
         parameterization: Literal["lu", "plain"] = "lu",
+        start: Literal["rotation", "permutation"] = "rotation",
         seed: int | None = None,
         dtype: str = "float32",
         name: str | None = None,
     ):
         check_choice(parameterization, ("lu", "plain"), "parameterization")
+        check_choice(start, tuple(_STARTS), "start")
         super().__init__(
             forward_min_event_ndims=1,
             channels=channels,
@@ -69,14 +75,14 @@ class Invertible1x1Conv(FlowBijector):
             name=name,
         )
         self._parameterization = parameterization
-        rotation = random_rotation(channels, seed)
+        matrix = _STARTS[start](channels, seed)
         if parameterization == "plain":
-            self.kernel = self.add_variable(rotation, name="kernel")
+            self.kernel = self.add_variable(matrix, name="kernel")
         else:
-            self._add_lu_variables(rotation)
+            self._add_lu_variables(matrix)
 
-    def _add_lu_variables(self, rotation: np.ndarray) -> None:
-        packed, rows = (t.numpy() for t in tf.linalg.lu(rotation))
+    def _add_lu_variables(self, matrix: np.ndarray) -> None:
+        packed, rows = (t.numpy() for t in tf.linalg.lu(matrix))
         diagonal = np.diag(packed)
         # P is a variable, so that a loop over depth can give each step its own.
         permutation = np.eye(self._channels)[:, rows]
@@ -128,6 +134,13 @@ def random_rotation(size: int, seed: int | None) -> np.ndarray:
     """A rotation drawn uniformly: the Q of a Gaussian matrix, with R's diagonal positive."""
     q, r = np.linalg.qr(random_generator(seed).standard_normal([size, size]))
     return q * np.sign(np.diag(r))
+
+
+def _random_permutation(size: int, seed: int | None) -> np.ndarray:
+    return np.eye(size)[random_generator(seed).permutation(size)]
+
+
+_STARTS = {"rotation": random_rotation, "permutation": _random_permutation}
 
 
 @tf.custom_gradient

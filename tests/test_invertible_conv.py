@@ -20,8 +20,10 @@ def test_lengths_and_volumes_are_kept(start, parameterization):
     assert not np.allclose(z, x)
 
 
-@pytest.mark.parametrize(("event", "starts_as_permutation"), [((2, 2, 1), True), (4, False)])
-def test_coupling_splines_permute_the_values_of_images(event, starts_as_permutation):
+@pytest.mark.parametrize(
+    ("event", "starts_as_permutation"), [((2, 2, 1), True), (3, True), (2, False)]
+)
+def test_coupling_splines_permute_more_than_two_values(event, starts_as_permutation):
     flow = tg.flows.coupling_spline(event, steps=2, hidden_units=(4,), seed=0)
     (upper,) = (v for v in flow.trainable_variables if "upper" in v.name)
     assert np.all(upper == 0) == starts_as_permutation

@@ -32,8 +32,8 @@ class Invertible1x1Conv(FlowBijector):
     Args:
       channels: Size of the last dimension. On vectors this mixes all of them.
       parameterization: `"lu"` or `"plain"`.
-      start: `"rotation"`, or `"permutation"` for many channels: of hundreds a rotation makes sums
-        that a step of the optimizer changes too much at once.
+      start: `"rotation"`, or `"permutation"`, which leaves each value its own marginal. Of hundreds
+        of channels rotations make sums that a step of the optimizer changes too much at once.
       seed: Seed of the start.
       dtype: dtype of the parameters and of the values.
       name: Name of the bijector.

@@ -39,8 +39,8 @@ def coupling_spline(
 ) -> Flow:
     """RQ-NSF (C): couplings by rational-quadratic splines, mixed by LU-parametrized matrices.
 
-    Each step is ActNorm, a linear map and a coupling of half of the values. The maps of vectors
-    start as rotations, those of other events, which have more values, as permutations.
+    Each step is ActNorm, a linear map and a coupling of half of the values. The maps start as
+    random permutations, of two values as rotations.
 
     Args:
       event_shape: An int for vectors, or the shape of events that are read as vectors.
@@ -82,7 +82,7 @@ def coupling_spline(
             size,
             network,
             law=law,
-            start="rotation" if isinstance(event_shape, int) else "permutation",
+            start="rotation" if size == 2 else "permutation",
             event_shape=size,
             condition_shape=None if condition_size is None else (condition_size,),
             seed=next(seeds),

@@ -142,7 +142,10 @@ def test_vector_flows_read_events_of_any_shape(name):
     )
 
 
-@pytest.mark.parametrize("name", mostly_slow(["coupling_spline", "iaf", "maf", "nice"]))
+ON_VECTORS = ["coupling_spline", "iaf", "maf", "nice", "planar", "radial", "sylvester"]
+
+
+@pytest.mark.parametrize("name", mostly_slow(ON_VECTORS))
 def test_vector_flows_make_the_marginals_of_images_normal_first(name):
     flow, rest = (
         flows.RECIPES[name]((2, 2, 1), seed=0, **SMALL[name], **bins)

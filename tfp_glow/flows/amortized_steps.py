@@ -30,6 +30,7 @@ def amortized_flow(
     name: str,
     steps: int,
     hidden_units: Sequence[int],
+    marginal_bins: int | None,
     condition_size: int | None,
     num_classes: int | None,
     reversible: bool,
@@ -53,7 +54,14 @@ def amortized_flow(
         )
 
     bijectors = [ActNorm(size, dtype=dtype), Repeat(make_step, steps, reversible=reversible)]
-    return vector_flow(event_shape, bijectors, num_classes=num_classes, dtype=dtype, name=name)
+    return vector_flow(
+        event_shape,
+        bijectors,
+        num_classes=num_classes,
+        dtype=dtype,
+        name=name,
+        marginal_bins=marginal_bins,
+    )
 
 
 def _small_network(hidden_units: Sequence[int], *, inputs, outputs, seed: int, dtype: str) -> MLP:

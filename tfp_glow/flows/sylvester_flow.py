@@ -23,6 +23,7 @@ def sylvester(
     directions: int | None = None,
     basis: Literal["orthogonal", "householder"] = "orthogonal",
     hidden_units: Sequence[int] = (64, 64),
+    marginal_bins: int | None = 32,
     condition_size: int | None = None,
     num_classes: int | None = None,
     reversible: bool = False,
@@ -39,6 +40,8 @@ def sylvester(
         that is smaller, when omitted.
       basis: How the directions are parametrized.
       hidden_units: Size of each hidden layer of the networks that read the condition.
+      marginal_bins: Bins of the splines that make each channel's marginal normal, of images, from
+        the first batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them; see `Repeat`.
@@ -68,6 +71,7 @@ def sylvester(
         name="sylvester",
         steps=steps,
         hidden_units=hidden_units,
+        marginal_bins=marginal_bins,
         condition_size=condition_size,
         num_classes=num_classes,
         reversible=reversible,

@@ -51,8 +51,8 @@ class Invertible1x1Conv(FlowBijector):
     References:
       Kingma and Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions",
       arXiv:1807.03039, section 3.2.
-      Durkan, Bekasov, Murray and Papamakarios, "Neural Spline Flows", arXiv:1906.04032, section
-      3.2, for permutations as the start.
+      Durkan, Bekasov, Murray and Papamakarios, "Neural Spline Flows", arXiv:1906.04032, for L and U
+      behind a random permutation.
     """
 
     def __init__(

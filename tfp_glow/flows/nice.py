@@ -45,8 +45,9 @@ def nice(
 ) -> Flow:
     """NICE: additive couplings and a diagonal scaling.
 
-    The couplings keep the values at even and at odd places in turn. Only the scaling has a
-    log-det; all else preserves volume. The latents start with the base's standard deviation.
+    The couplings keep the values at even and at odd places in turn. Only the scaling, and the
+    spline of images' marginals, have a log-det; all else preserves volume. The latents start with
+    the base's standard deviation.
 
     Args:
       event_shape: An int for vectors, or the shape of events that are read as vectors.

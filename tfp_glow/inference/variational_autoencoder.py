@@ -27,6 +27,7 @@ from tfp_glow.inference.autoencoder_parts import check_parts
 from tfp_glow.inference.export import export_autoencoder
 from tfp_glow.inference.likelihoods import get_likelihood
 from tfp_glow.probabilistic_model import ProbabilisticModel
+from tfp_glow.signatures import batch_spec
 
 __all__ = ["VAE"]
 
@@ -326,7 +327,7 @@ class VAE(ProbabilisticModel):
         self._likelihood.check(x)
 
     def _signature(self) -> list:
-        return [tf.TensorSpec([None, *self._event_shape], self.posterior.dtype, name="x")]
+        return [batch_spec(self._event_shape, self.posterior.dtype, "x")]
 
     # What is this class's own.
 

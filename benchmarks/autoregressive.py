@@ -82,7 +82,7 @@ def _reference(key: tuple[str, str, str]) -> tuple[str, str, str]:
 def _tensorflow_actions(
     size: int, steps: int, hidden: int, batch: int
 ) -> dict[tuple, Callable[[], float]]:
-    options = {"steps": steps, "hidden_units": (hidden,), "seed": 0}
+    options = {"steps": steps, "hidden_units": (hidden,), "marginal_bins": None, "seed": 0}
     maf, iaf = flows.maf(size, **options), flows.iaf(size, **options)
     whole, until_they_stay = _other(maf, WholeForEachValue), _other(maf, _opaque)
     tasks = {

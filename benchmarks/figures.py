@@ -55,13 +55,14 @@ def nice_marginals_mnist(figure: str, options: argparse.Namespace) -> dict:
 
 def realnvp_mnist(figure: str, options: argparse.Namespace) -> dict:
     """RealNVP of six couplings in nats of logit space."""
-    flow = flows.realnvp(784, steps=3, hidden_units=(1024,), seed=SEED)
+    flow = flows.realnvp(784, steps=3, hidden_units=(1024,), marginal_bins=None, seed=SEED)
     return _image_row(figure, flow, _logit, options, learning_rate=5e-4)
 
 
 def maf_mnist(figure: str, options: argparse.Namespace) -> dict:
     """MAF of five layers in nats of logit space."""
-    flow = flows.maf(784, steps=5, hidden_units=(1024,), law="affine_exp", seed=SEED)
+    options = {"law": "affine_exp", "marginal_bins": None}
+    flow = flows.maf(784, steps=5, hidden_units=(1024,), seed=SEED, **options)
     return _image_row(figure, flow, _logit, options, learning_rate=5e-4)
 
 

@@ -25,10 +25,15 @@ def main() -> None:
     options = _options()
     with np.load(options.data) as file:
         train, test = ((file[f"x_{part}"] > 127).reshape(-1, 784) for part in ("train", "test"))
-    iaf = flows.iaf(LATENTS, hidden_units=(HIDDEN,), condition_size=HIDDEN, seed=0)
+    iaf = flows.iaf(
+        LATENTS, hidden_units=(HIDDEN,), condition_size=HIDDEN, marginal_bins=None, seed=0
+    )
     latents = {
         "normal": (flows.gaussian(LATENTS, condition_size=HIDDEN, seed=0), None),
-        "flows": (flows.gaussian_base(iaf, seed=0), flows.realnvp(LATENTS, seed=0)),
+        "flows": (
+            flows.gaussian_base(iaf, seed=0),
+            flows.realnvp(LATENTS, marginal_bins=None, seed=0),
+        ),
     }
     rows, found = {"x": test[:COLUMNS]}, []
     for name, (posterior, prior) in latents.items():

@@ -57,9 +57,11 @@ def test_it_is_smooth_at_its_knots_and_straight_beyond_them(peaked):
     np.testing.assert_allclose(below, above, atol=1e-4)
     z_ends, beyond = bijector.inverse(ends), ends + np.array([[-3.0], [5.0]])
     z, log_det = bijector.inverse_and_log_det(beyond)
-    # The slope at the end, or, if that is less, the slope of the line from end to end.
+    slopes = np.exp(np.transpose(bijector.log_slopes)[[0, -1]])
     whole = (z_ends[1] - z_ends[0]) / (ends[1] - ends[0])
-    slopes = np.minimum(np.exp(np.transpose(bijector.log_slopes)[[0, -1]]), whole)
+    assert np.all(slopes <= whole + 1e-9)
+    inside = bijector.inverse_and_log_det(ends - np.array([[-1e-9], [1e-9]]))[1]
+    np.testing.assert_allclose(inside, np.log(slopes).sum(-1), atol=1e-4)
     np.testing.assert_allclose(z - z_ends, slopes * (beyond - ends), rtol=1e-6)
     np.testing.assert_allclose(log_det, np.log(slopes).sum(-1), rtol=1e-6)
 
@@ -89,6 +91,35 @@ def test_few_values_are_enough(bins):
         assert all(np.diff(knots, axis=-1).min() > 0 for knots in bijector.knots)
 
 
+def test_rounding_past_the_end_of_a_narrow_bin_gives_no_nan():
+    generator = np.random.default_rng(0)
+    x = np.repeat(np.float32(3 * generator.standard_normal([8, 1])), 200, axis=0)
+    bijector, _ = initialized(x, dtype="float32", bins=32)
+    bijector.widths.assign_add(np.float32(0.1 * generator.standard_normal([1, 32])))
+    bijector.slopes.assign(tf.fill([1, 33], -1 / 3))
+    knots = bijector.knots[0].numpy()[0]
+    x = np.concatenate([knots, *(np.nextafter(knots[1:-1], np.float32(s)) for s in (-99, 99))])
+    z, log_det = bijector.inverse_and_log_det(x[:, np.newaxis])
+    again, log_det_back = bijector.forward_and_log_det(tf.identity(z))
+    assert all(np.isfinite(value).all() for value in (z, log_det, again, log_det_back))
+    np.testing.assert_allclose(again[:, 0], x, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 1000])
+def test_lines_go_from_the_least_value_to_the_median_and_the_largest(count):
+    x = np.random.default_rng(0).exponential(size=[count, 2])
+    bijector, z = initialized(x, bins=7, start="lines")
+    outer = norm.ppf(1 - 0.5 / max(count, 2))
+    knots, latents = (value.numpy() for value in bijector.knots)
+    for channel in range(2):
+        ends = np.quantile(x[:, channel], [0.0, 0.5, 1.0])
+        if count == 1:
+            ends += [-1.0, 0.0, 1.0]
+        expected = np.interp(latents[channel], [-outer, 0.0, outer], ends)
+        np.testing.assert_allclose(knots[channel], expected, rtol=1e-6)
+    np.testing.assert_allclose(bijector.forward(tf.identity(z)), x, atol=1e-9)
+
+
 def test_single_precision_holds_a_background(peaked):
     x = peaked[..., :1].astype(np.float32)
     bijector, z = initialized(x, dtype="float32", bins=32)
@@ -103,6 +134,7 @@ def test_single_precision_holds_a_background(peaked):
         ({"channels": 0}, "channels must be at least 1. Received: 0"),
         ({"channels": 2, "bins": 1}, "bins must be at least 2. Received: 1"),
         ({"channels": 2, "least": 0.0}, "least"),
+        ({"channels": 2, "start": "line"}, "start must be one of"),
     ],
 )
 def test_bad_arguments_are_named(options, message):

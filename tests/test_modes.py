@@ -18,7 +18,8 @@ X = normal((4, 2), "float32")
 
 @pytest.fixture(scope="module")
 def flow() -> tg.Flow:
-    flow = tg.flows.residual_flow(2, steps=1, hidden_units=(16,), coefficient=0.99, seed=0)
+    options = {"steps": 1, "hidden_units": (16,), "coefficient": 0.99, "marginal_bins": None}
+    flow = tg.flows.residual_flow(2, seed=0, **options)
     randomize(flow.bijector, scale=1.0)
     return flow
 

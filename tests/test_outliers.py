@@ -10,25 +10,27 @@ import tfp_glow as tg
 from tests.helpers import normal, randomize
 from tfp_glow import flows
 
+# Steps alone; what is beyond the splines of marginals is in test_marginal_gaussianization.
+STEPS = {"marginal_bins": None, "seed": 0}
+
 
 def prior(**options) -> tg.Flow:
-    flow = flows.realnvp(3, steps=1, seed=0, **options)
+    flow = flows.realnvp(3, steps=1, **STEPS, **options)
     return flows.autoregressive_prior(flow, hidden_units=(64, 64), seed=0, **options)
 
 
 def glow(**options) -> tg.Flow:
-    # Its steps; what is beyond the splines of its marginals is in test_marginal_gaussianization.
-    sizes = {"levels": 2, "steps": 8, "hidden_channels": 16, "marginal_bins": None}
-    return flows.glow((8, 8, 1), seed=0, **sizes, **options)
+    sizes = {"levels": 2, "steps": 8, "hidden_channels": 16}
+    return flows.glow((8, 8, 1), **STEPS, **sizes, **options)
 
 
 # Each recipe, how far its weights are moved, and the law of version 0.1.0.
 RECIPES = {
     "autoregressive_prior": (prior, 0.2, "affine_exp"),
     "glow": (glow, 0.1, "affine"),
-    "iaf": (lambda **options: flows.iaf(3, seed=0, **options), 0.2, "affine"),
-    "maf": (lambda **options: flows.maf(3, seed=0, **options), 0.2, "affine"),
-    "realnvp": (lambda **options: flows.realnvp(3, seed=0, **options), 0.2, "affine_exp"),
+    "iaf": (lambda **options: flows.iaf(3, **STEPS, **options), 0.2, "affine"),
+    "maf": (lambda **options: flows.maf(3, **STEPS, **options), 0.2, "affine"),
+    "realnvp": (lambda **options: flows.realnvp(3, **STEPS, **options), 0.2, "affine_exp"),
 }
 
 

@@ -1,5 +1,7 @@
 """Every recipe trains, conditions, saves and exports."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import tensorflow as tf
 import tfp_glow as tg
 from tests.helpers import normal, randomize
 from tfp_glow import flows
+from tfp_glow.bijectors import MarginalGaussianization
 
 TRANSFORMER = {"width": 8, "layers": 1, "heads": 2}
 SMALL = {
@@ -159,6 +162,36 @@ def test_vector_flows_make_the_marginals_of_images_normal_first(name):
     rest.initialize(z)
     log_det = marginals.inverse_log_det_jacobian(x, 3)
     np.testing.assert_allclose(flow.log_prob(x), rest.log_prob(z) + log_det, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name",
+    mostly_slow([*ON_VECTORS, "iresnet", "realnvp", "residual_flow"]),
+)
+def test_a_spline_of_each_value_of_vectors_stands_first(name):
+    recipe = functools.partial(flows.RECIPES[name], seed=0, **SMALL[name])
+
+    def channels(*args, **options) -> list[int]:
+        flow = recipe(*args, **options)
+        inner = [flow.bijector, *getattr(flow.bijector, "bijectors", [])]
+        return [b.slopes.shape[0] for b in inner if isinstance(b, MarginalGaussianization)]
+
+    assert channels(3) == [3]
+    assert channels(3, condition_size=2, marginal_bins=4) == [3]
+    # What a condition leaves of a marginal may be normal already.
+    without = ({"marginal_bins": None}, {"condition_size": 2}, {"num_classes": 2})
+    assert not any(channels(3, **options) for options in without)
+    with pytest.raises(ValueError, match="marginal_bins must be one of"):
+        recipe(3, marginal_bins="automatic")
+
+
+def test_the_splines_of_vectors_begin_as_what_a_small_batch_tells():
+    x = np.random.default_rng(0).exponential(size=[20, 3]).astype("float32")
+    flow = flows.maf(3, steps=1, hidden_units=(4,), seed=0)
+    flow.initialize(x)
+    knots = flow.bijector.bijectors[0].knots[0].numpy()
+    ends = np.quantile(x, [0.0, 0.5, 1.0], axis=0)
+    np.testing.assert_allclose(knots[:, [0, 16, 32]].T, ends, rtol=1e-4)
 
 
 def test_a_gaussian_base_starts_a_flow_where_its_condition_says():

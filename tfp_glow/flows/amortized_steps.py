@@ -9,6 +9,7 @@ from tfp_glow.bijectors import ActNorm, FlowBijector, Repeat
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
     EventShape,
+    MarginalBins,
     condition_size_of,
     event_size,
     seeds_from,
@@ -30,7 +31,7 @@ def amortized_flow(
     name: str,
     steps: int,
     hidden_units: Sequence[int],
-    marginal_bins: int | None,
+    marginal_bins: MarginalBins | None,
     condition_size: int | None,
     num_classes: int | None,
     reversible: bool,
@@ -61,6 +62,7 @@ def amortized_flow(
         dtype=dtype,
         name=name,
         marginal_bins=marginal_bins,
+        condition_size=condition_size,
     )
 
 

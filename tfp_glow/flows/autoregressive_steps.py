@@ -11,6 +11,7 @@ from tfp_glow.core.checks import check_choice
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
     EventShape,
+    MarginalBins,
     condition_size_of,
     event_size,
     seeds_from,
@@ -40,7 +41,7 @@ def autoregressive_flow(
     activation: str,
     reach: float | None,
     degrees_from: int | None,
-    marginal_bins: int | None,
+    marginal_bins: MarginalBins | None,
     condition_size: int | None,
     num_classes: int | None,
     seed: int | None,
@@ -80,6 +81,7 @@ def autoregressive_flow(
         dtype=dtype,
         name=name,
         marginal_bins=marginal_bins,
+        condition_size=condition_size,
     )
 
 

@@ -9,6 +9,7 @@ from tfp_glow.bijectors import Chain, GlowStep, Repeat
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
     EventShape,
+    MarginalBins,
     condition_size_of,
     event_size_to_split,
     seeds_from,
@@ -29,7 +30,7 @@ def coupling_spline(
     hidden_units: Sequence[int] = (64, 64),
     bins: int = 8,
     bound: float = 3.0,
-    marginal_bins: int | None = 32,
+    marginal_bins: MarginalBins | None = "auto",
     condition_size: int | None = None,
     num_classes: int | None = None,
     reversible: bool = False,
@@ -48,8 +49,9 @@ def coupling_spline(
       hidden_units: Size of each hidden layer of their networks.
       bins: Bins of each spline.
       bound: Splines act within [-bound, bound] and are the identity outside.
-      marginal_bins: Bins of the splines that make each channel's marginal normal, of images, from
-        the first batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
+      marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
+        the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
+        is 32, but none for vectors under a condition; None for none, as in version 0.1.0.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them; see `Repeat`.
@@ -96,4 +98,5 @@ def coupling_spline(
         dtype=dtype,
         name="coupling_spline",
         marginal_bins=marginal_bins,
+        condition_size=condition_size,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import tensorflow_probability as tfp
@@ -15,6 +16,7 @@ from tfp_glow.flow import Flow, standard_normal
 
 __all__ = [
     "EventShape",
+    "MarginalBins",
     "check_image",
     "condition_size_of",
     "event_size",
@@ -26,6 +28,8 @@ __all__ = [
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 EventShape = int | Sequence[int]
+MarginalBins = int | Literal["auto"]
+BINS = 32
 
 
 def event_size(event_shape: EventShape) -> int:
@@ -73,9 +77,26 @@ def condition_size_of(condition_size: int | None, num_classes: int | None) -> in
     return None
 
 
-def marginals(channels: int, bins: int | None, *, dtype: str) -> list[FlowBijector]:
-    """What makes the marginals of data normal, to stand first in a flow; nothing for None."""
-    return [] if bins is None else [MarginalGaussianization(channels, bins=bins, dtype=dtype)]
+def marginals(channels: int, bins: MarginalBins | None, *, dtype: str) -> list[FlowBijector]:
+    """What makes the marginals of images normal, to stand first in a flow; nothing for None."""
+    if bins is None:
+        return []
+    bins = BINS if bins == "auto" else bins
+    return [MarginalGaussianization(channels, bins=bins, dtype=dtype)]
+
+
+def _vector_marginals(
+    size: int, bins: MarginalBins | None, *, conditioned: bool, dtype: str
+) -> list[FlowBijector]:
+    """The same for vectors, whose batches are small and whose values may repeat.
+
+    A condition explains much of the marginals: what is left may be normal already.
+    """
+    if bins is None or (bins == "auto" and conditioned):
+        return []
+    bins = BINS if bins == "auto" else bins
+    options = {"bins": bins, "start": "lines", "least": 1 / (32 * bins), "dtype": dtype}
+    return [MarginalGaussianization(size, **options)]
 
 
 def vector_flow(
@@ -85,7 +106,8 @@ def vector_flow(
     num_classes: int | None,
     dtype: str,
     name: str,
-    marginal_bins: int | None = None,
+    marginal_bins: MarginalBins | None = None,
+    condition_size: int | None = None,
     base: tfd.Distribution | None = None,
 ) -> Flow:
     """The flow of bijectors on vectors, reshaped to the event and conditioned on classes.
@@ -96,16 +118,19 @@ def vector_flow(
       num_classes: Number of classes to condition on, by one-hot vectors, or None.
       dtype: dtype of the latents.
       name: Name of the flow.
-      marginal_bins: Bins of the splines that make the marginals of images' channels normal, or
-        None.
+      marginal_bins: Bins of the splines that make the marginals normal, of an image's channels or
+        of every value of other events, which "auto" leaves out under a condition; None for none.
+      condition_size: Size of the condition vector of the bijectors, or None.
       base: Distribution of the latents; the standard normal when omitted.
     """
-    size = event_size(event_shape)
-    if not isinstance(event_shape, int):
-        bijectors = [tfb.Reshape(list(event_shape), [size]), *bijectors]
-        if len(event_shape) == 3:
-            bijectors = [*marginals(event_shape[-1], marginal_bins, dtype=dtype), *bijectors]
-    bijector = Chain(bijectors)
+    size, shape = event_size(event_shape), np.atleast_1d(event_shape).tolist()
+    first = [] if isinstance(event_shape, int) else [tfb.Reshape(shape, [size])]
+    if len(shape) == 3:
+        first = [*marginals(shape[-1], marginal_bins, dtype=dtype), *first]
+    else:
+        conditioned = condition_size is not None or num_classes is not None
+        first += _vector_marginals(size, marginal_bins, conditioned=conditioned, dtype=dtype)
+    bijector = Chain([*first, *bijectors])
     if num_classes is not None:
         bijector = ClassConditional(bijector, num_classes)
     return Flow(base or standard_normal(size, dtype), bijector, name=name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfp_glow.flow import Flow
-from tfp_glow.flows.ingredients import EventShape, condition_size_of, seeds_from
+from tfp_glow.flows.ingredients import EventShape, MarginalBins, condition_size_of, seeds_from
 from tfp_glow.flows.recipe import recipe
 from tfp_glow.flows.residual_steps import ResidualSteps
 from tfp_glow.solvers.log_det_estimators import PowerSeries
@@ -22,7 +22,7 @@ def iresnet(
     levels: int = 2,
     hidden_channels: int = 32,
     alpha: float | None = 0.05,
-    marginal_bins: int | None = 32,
+    marginal_bins: MarginalBins | None = "auto",
     coefficient: float = 0.9,
     terms: int = 5,
     exact: bool = False,
@@ -47,8 +47,9 @@ def iresnet(
       hidden_channels: Width of the convolutional networks, on images.
       alpha: What the logit of images in [-0.5, 0.5], the first layer, leaves free at both ends, as
         a share of the interval; None for no logit.
-      marginal_bins: Bins of the splines that make each channel's marginal normal, of images, from
-        the first batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
+      marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
+        the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
+        is 32, but none for vectors under a condition; None for none, as in version 0.1.0.
       coefficient: Bound of the spectral norm of every layer, below 1.
       terms: Terms of the series in training; 20 in evaluation.
       exact: Whether to compute the whole Jacobian instead, for events of up to 64 values.

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tfp_glow.flow import Flow
 from tfp_glow.flows.autoregressive_steps import AutoregressiveLaw, Order, autoregressive_flow
-from tfp_glow.flows.ingredients import EventShape
+from tfp_glow.flows.ingredients import EventShape, MarginalBins
 from tfp_glow.flows.recipe import recipe
 from tfp_glow.laws import AffineSoftsign, Law
 
@@ -28,7 +28,7 @@ def maf(
     activation: str = "relu",
     reach: float | None = 10.0,
     degrees_from: Literal[0, 1] | None = None,
-    marginal_bins: int | None = 32,
+    marginal_bins: MarginalBins | None = "auto",
     condition_size: int | None = None,
     num_classes: int | None = None,
     seed: int | None = None,
@@ -52,8 +52,9 @@ def maf(
       reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
         densities that float32 can tell; None for as they are, as in version 0.1.0.
       degrees_from: Lowest degree of the networks' hidden units; see `MADE`.
-      marginal_bins: Bins of the splines that make each channel's marginal normal, of images, from
-        the first batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
+      marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
+        the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
+        is 32, but none for vectors under a condition; None for none, as in version 0.1.0.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       seed: Seed of all initial weights and random orders.

@@ -14,6 +14,7 @@ from tfp_glow.core.checks import check_choice
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
     EventShape,
+    MarginalBins,
     condition_size_of,
     event_size_to_split,
     seeds_from,
@@ -36,7 +37,7 @@ def nice(
     couplings: int = 4,
     hidden_units: Sequence[int] = (1000,) * 5,
     base: Literal["normal", "logistic"] | None = None,
-    marginal_bins: int | None = 32,
+    marginal_bins: MarginalBins | None = "auto",
     condition_size: int | None = None,
     num_classes: int | None = None,
     seed: int | None = None,
@@ -45,8 +46,8 @@ def nice(
 ) -> Flow:
     """NICE: additive couplings and a diagonal scaling.
 
-    The couplings keep the values at even and at odd places in turn. Only the scaling, and the
-    spline of images' marginals, have a log-det; all else preserves volume. The latents start with
+    The couplings keep the values at even and at odd places in turn. Only the scaling and the
+    splines of the marginals have a log-det; all else preserves volume. The latents start with
     the base's standard deviation.
 
     Args:
@@ -55,8 +56,9 @@ def nice(
       hidden_units: Size of each hidden layer of their networks.
       base: Distribution of the latents, which are independent. When omitted `"normal"` for vectors
         and `"logistic"` for other events, of which each learns faster.
-      marginal_bins: Bins of the splines that make each channel's marginal normal, of images, from
-        the first batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
+      marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
+        the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
+        is 32, but none for vectors under a condition; None for none, as in version 0.1.0.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       seed: Seed of all initial weights.
@@ -107,5 +109,6 @@ def nice(
         dtype=dtype,
         name="nice",
         marginal_bins=marginal_bins,
+        condition_size=condition_size,
         base=tfd.Sample(latent, size, name=f"Standard{latent.name}"),
     )

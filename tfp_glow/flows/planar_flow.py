@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tfp_glow.bijectors import Planar
 from tfp_glow.flow import Flow
 from tfp_glow.flows.amortized_steps import amortized_flow
-from tfp_glow.flows.ingredients import EventShape
+from tfp_glow.flows.ingredients import EventShape, MarginalBins
 from tfp_glow.flows.recipe import recipe
 
 __all__ = ["planar"]
@@ -19,7 +19,7 @@ def planar(
     *,
     steps: int = 16,
     hidden_units: Sequence[int] = (64, 64),
-    marginal_bins: int | None = 32,
+    marginal_bins: MarginalBins | None = "auto",
     condition_size: int | None = None,
     num_classes: int | None = None,
     reversible: bool = False,
@@ -33,8 +33,9 @@ def planar(
       event_shape: An int for vectors, or the shape of events that are read as vectors.
       steps: Number of transformations.
       hidden_units: Size of each hidden layer of the networks that read the condition.
-      marginal_bins: Bins of the splines that make each channel's marginal normal, of images, from
-        the first batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
+      marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
+        the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
+        is 32, but none for vectors under a condition; None for none, as in version 0.1.0.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them; see `Repeat`.

@@ -19,6 +19,7 @@ from tfp_glow.bijectors import (
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flows.ingredients import (
     EventShape,
+    MarginalBins,
     check_image,
     condition_size_of,
     event_size,
@@ -51,7 +52,7 @@ def realnvp(
     law: Literal["affine_softsign", "affine_exp", "affine", "additive", "logistic_mixture"]
     | None = None,
     reach: float | None = 10.0,
-    marginal_bins: int | None = 32,
+    marginal_bins: MarginalBins | None = "auto",
     condition_size: int | None = None,
     num_classes: int | None = None,
     reversible: bool = False,
@@ -78,8 +79,9 @@ def realnvp(
         `"affine_softsign"` on vectors and `"affine_exp"` on images, of which each learns faster.
       reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
         densities that float32 can tell; None for as they are, as in version 0.1.0.
-      marginal_bins: Bins of the splines that make each channel's marginal normal, of images, from
-        the first batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
+      marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
+        the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
+        is 32, but none for vectors under a condition; None for none, as in version 0.1.0.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them, on vectors;
@@ -119,6 +121,8 @@ def realnvp(
             num_classes=num_classes,
             dtype=dtype,
             name="realnvp",
+            marginal_bins=marginal_bins,
+            condition_size=condition_size,
         )
     check_image(event_shape, levels=levels, halvings=levels - 1)
     image_blocks, shape = [], tuple(event_shape)

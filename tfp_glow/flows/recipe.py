@@ -9,6 +9,7 @@ from typing import ParamSpec
 
 from tfp_glow.core.checks import (
     check_bool,
+    check_choice,
     check_dtype,
     check_dtype_policy,
     check_hidden_units,
@@ -24,6 +25,15 @@ __all__ = ["RECIPES", "recipe"]
 _Arguments = ParamSpec("_Arguments")
 
 RECIPES: dict[str, Callable[..., Flow]] = {}
+
+
+def _check_marginal_bins(value, argument: str) -> None:
+    """Raises unless a number of bins is one, or "auto"."""
+    if isinstance(value, str):
+        check_choice(value, ("auto",), argument)
+    else:
+        check_positive_int(value, argument, least=2)
+
 
 _SIZES = (
     *("bins", "blocks", "channel_couplings", "couplings", "exact_terms"),
@@ -42,7 +52,7 @@ _CHECKS: dict[str, Callable] = {
     "dtype": check_dtype,
     "hidden_units": check_hidden_units,
     "label_dropout": functools.partial(check_number, least=0, below=1),
-    "marginal_bins": functools.partial(check_positive_int, least=2),
+    "marginal_bins": _check_marginal_bins,
     "network_dtype": check_dtype_policy,
     "reach": check_reach,
     "seed": check_seed,

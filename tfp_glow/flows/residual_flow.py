@@ -7,7 +7,7 @@ from typing import Literal
 
 from tfp_glow.bijectors import Recompute
 from tfp_glow.flow import Flow
-from tfp_glow.flows.ingredients import EventShape, condition_size_of, seeds_from
+from tfp_glow.flows.ingredients import EventShape, MarginalBins, condition_size_of, seeds_from
 from tfp_glow.flows.recipe import recipe
 from tfp_glow.flows.residual_steps import ResidualSteps
 from tfp_glow.solvers.log_det_estimators import RussianRoulette
@@ -24,7 +24,7 @@ def residual_flow(
     levels: int = 2,
     hidden_channels: int = 32,
     alpha: float | None = 0.05,
-    marginal_bins: int | None = 32,
+    marginal_bins: MarginalBins | None = "auto",
     coefficient: float = 0.9,
     distribution: Literal["geometric", "poisson"] = "geometric",
     exact_terms: int = 2,
@@ -50,8 +50,9 @@ def residual_flow(
       hidden_channels: Width of the convolutional networks, on images.
       alpha: What the logit of images in [-0.5, 0.5], the first layer, leaves free at both ends, as
         a share of the interval; None for no logit.
-      marginal_bins: Bins of the splines that make each channel's marginal normal, of images, from
-        the first batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
+      marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
+        the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
+        is 32, but none for vectors under a condition; None for none, as in version 0.1.0.
       coefficient: Bound of the spectral norm of every layer, below 1.
       distribution: Of the number of terms; see `RussianRoulette`.
       exact_terms: Terms of the series that are always there.

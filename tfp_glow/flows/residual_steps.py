@@ -19,6 +19,7 @@ from tfp_glow.bijectors import (
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flows.ingredients import (
     EventShape,
+    MarginalBins,
     check_image,
     event_size,
     marginals,
@@ -53,7 +54,7 @@ class ResidualSteps:
         levels: int,
         hidden_channels: int,
         alpha: float | None,
-        marginal_bins: int | None,
+        marginal_bins: MarginalBins | None,
         reversible: bool,
         num_classes: int | None,
     ) -> Flow:
@@ -62,7 +63,13 @@ class ResidualSteps:
         if isinstance(event_shape, int):
             repeat = Repeat(lambda: self._on_vectors(size, hidden_units), steps, **options)
             return vector_flow(
-                event_shape, [repeat], num_classes=num_classes, dtype=self.dtype, name=name
+                event_shape,
+                [repeat],
+                num_classes=num_classes,
+                dtype=self.dtype,
+                name=name,
+                marginal_bins=marginal_bins,
+                condition_size=self.condition_size,
             )
         check_image(event_shape, levels=levels, halvings=levels)
         blocks, shape = [], tuple(event_shape)

@@ -9,7 +9,7 @@ from typing import Literal
 from tfp_glow.bijectors import Sylvester
 from tfp_glow.flow import Flow
 from tfp_glow.flows.amortized_steps import amortized_flow
-from tfp_glow.flows.ingredients import EventShape, event_size
+from tfp_glow.flows.ingredients import EventShape, MarginalBins, event_size
 from tfp_glow.flows.recipe import recipe
 
 __all__ = ["sylvester"]
@@ -23,7 +23,7 @@ def sylvester(
     directions: int | None = None,
     basis: Literal["orthogonal", "householder"] = "orthogonal",
     hidden_units: Sequence[int] = (64, 64),
-    marginal_bins: int | None = 32,
+    marginal_bins: MarginalBins | None = "auto",
     condition_size: int | None = None,
     num_classes: int | None = None,
     reversible: bool = False,
@@ -40,8 +40,9 @@ def sylvester(
         that is smaller, when omitted.
       basis: How the directions are parametrized.
       hidden_units: Size of each hidden layer of the networks that read the condition.
-      marginal_bins: Bins of the splines that make each channel's marginal normal, of images, from
-        the first batch; see `MarginalGaussianization`. None for none, as in version 0.1.0.
+      marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
+        the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
+        is 32, but none for vectors under a condition; None for none, as in version 0.1.0.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them; see `Repeat`.

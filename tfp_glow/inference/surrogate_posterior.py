@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import keras
@@ -105,7 +106,8 @@ def surrogate_posterior(
     in one pass, and need two unconstrained values or more.
 
     Nothing is initialized from data: activation normalization begins as the identity and is
-    trained, so that u begins near the standard normal. To begin elsewhere, at draws of the prior
+    trained, so that u begins near the standard normal, and a recipe by name leaves out the splines
+    that find data's marginals (`marginal_bins=None`). To begin elsewhere, at draws of the prior
     or of a short run of MCMC, call `surrogate.flow.initialize(surrogate.bijector.inverse(draws))`.
 
     Args:
@@ -154,6 +156,8 @@ def _flow(flow, size: int, **options) -> Flow:
         return flow
     if isinstance(flow, str):
         flow = RECIPES[check_choice(flow, RECIPES, "flow")]
+        if "marginal_bins" in inspect.signature(flow).parameters:
+            options["marginal_bins"] = None
     if not callable(flow):
         raise TypeError(f"flow must be a name, a recipe or a Flow. Received: {flow!r}.")
     made = flow(size, **options)

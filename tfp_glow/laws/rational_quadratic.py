@@ -27,6 +27,8 @@ class Bin:
 
     def evaluate(self, t):
         """z, and log dz/dx, at a fraction t of the bin."""
+        # Rounding can bring t past a narrow bin's end, where the slope may be below 0.
+        t = tf.clip_by_value(t, 0.0, 1.0)
         mean_slope, curvature, inner = *self._shape, t * (1 - t)
         denominator = mean_slope + curvature * inner
         numerator = self.height * (mean_slope * t**2 + self.slope * inner)
@@ -37,7 +39,7 @@ class Bin:
     def solve(self, z):
         """The fraction t of the bin at which the spline comes to z."""
         mean_slope, curvature = self._shape
-        rise = z - self.z
+        rise = tf.clip_by_value(z - self.z, 0.0, self.height)
         a = self.height * (mean_slope - self.slope) + rise * curvature
         b = self.height * self.slope - rise * curvature
         c = -mean_slope * rise

@@ -15,7 +15,9 @@ from tfp_glow import flows
 
 pytestmark = pytest.mark.slow
 
-UNITS = {"hidden_units": (16, 16)}
+# Splines of marginals whose bins the cells can tell.
+BINS_OF = {"marginal_bins": 8}
+UNITS = {"hidden_units": (16, 16), **BINS_OF}
 EXACT = {
     "autoregressive_prior": {},
     "coupling_spline": {"steps": 2, **UNITS},
@@ -26,11 +28,11 @@ EXACT = {
     "linear": {},
     "maf": {"steps": 3, **UNITS},
     "nice": UNITS,
-    "planar": {"steps": 4},
-    "radial": {"steps": 4},
+    "planar": {"steps": 4, **BINS_OF},
+    "radial": {"steps": 4, **BINS_OF},
     "realnvp": {"steps": 2, **UNITS},
     "residual_flow": {"steps": 2, **UNITS, "exact": True},
-    "sylvester": {"steps": 2},
+    "sylvester": {"steps": 2, **BINS_OF},
 }
 SAMPLES, CELLS, BINS = 20_000, 256, 16
 

@@ -106,9 +106,10 @@ def surrogate_posterior(
     in one pass, and need two unconstrained values or more.
 
     Nothing is initialized from data: activation normalization begins as the identity and is
-    trained, so that u begins near the standard normal, and a recipe by name leaves out the splines
-    that find data's marginals (`marginal_bins=None`). To begin elsewhere, at draws of the prior
-    or of a short run of MCMC, call `surrogate.flow.initialize(surrogate.bijector.inverse(draws))`.
+    trained, so that u begins near the standard normal, and recipes leave out the splines that find
+    data's marginals, unless they are given `marginal_bins`. To begin elsewhere, at draws of the
+    prior or of a short run of MCMC, call
+    `surrogate.flow.initialize(surrogate.bijector.inverse(draws))`.
 
     Args:
       joint: A joint distribution pinned at its data: `model.experimental_pin(y=data)`.
@@ -156,14 +157,18 @@ def _flow(flow, size: int, **options) -> Flow:
         return flow
     if isinstance(flow, str):
         flow = RECIPES[check_choice(flow, RECIPES, "flow")]
-        if "marginal_bins" in inspect.signature(flow).parameters:
-            options["marginal_bins"] = None
     if not callable(flow):
         raise TypeError(f"flow must be a name, a recipe or a Flow. Received: {flow!r}.")
-    made = flow(size, **options)
+    made = flow(size, **options, **_without_marginals(flow))
     if not isinstance(made, Flow):
         raise TypeError(f"flow must make a Flow. Received: {made!r} from {flow!r}.")
     return made
+
+
+def _without_marginals(recipe: Callable[..., Flow]) -> dict:
+    """What makes a recipe that leaves its `marginal_bins` to us have none."""
+    bins = inspect.signature(recipe).parameters.get("marginal_bins")
+    return {} if bins is None or bins.default != "auto" else {"marginal_bins": None}
 
 
 def _check_fits(

@@ -25,8 +25,6 @@ from tfp_glow import VAE, flows
 KEYS = ("model", "train_steps", "warmup_steps", "learning_rate", "seed")
 PIXELS, HIDDEN, LATENTS, BATCH = 784, 300, 40, 100
 OPTIONS = {"condition_size": HIDDEN}
-# Latents have no data in which to find marginals before training.
-BENT = {**OPTIONS, "marginal_bins": None}
 
 
 def main() -> None:
@@ -108,25 +106,25 @@ def gaussian(seed: int) -> tuple:
 
 def planar(seed: int) -> tuple:
     """16 planar transformations."""
-    flow = flows.planar(LATENTS, steps=16, hidden_units=(), seed=seed, **BENT)
+    flow = flows.planar(LATENTS, steps=16, hidden_units=(), seed=seed, **OPTIONS)
     return flows.gaussian_base(flow, seed=seed), None
 
 
 def iaf(seed: int) -> tuple:
     """4 inverse autoregressive layers of 320 units."""
-    flow = flows.iaf(LATENTS, steps=4, hidden_units=(320,), seed=seed, **BENT)
+    flow = flows.iaf(LATENTS, steps=4, hidden_units=(320,), seed=seed, **OPTIONS)
     return flows.gaussian_base(flow, seed=seed), None
 
 
 def iaf_16(seed: int) -> tuple:
     """16 inverse autoregressive layers of 320 units."""
-    flow = flows.iaf(LATENTS, steps=16, hidden_units=(320,), seed=seed, **BENT)
+    flow = flows.iaf(LATENTS, steps=16, hidden_units=(320,), seed=seed, **OPTIONS)
     return flows.gaussian_base(flow, seed=seed), None
 
 
 def sylvester(seed: int) -> tuple:
     """4 Sylvester transformations in 8 orthogonal directions."""
-    flow = flows.sylvester(LATENTS, steps=4, directions=8, hidden_units=(), seed=seed, **BENT)
+    flow = flows.sylvester(LATENTS, steps=4, directions=8, hidden_units=(), seed=seed, **OPTIONS)
     return flows.gaussian_base(flow, seed=seed), None
 
 

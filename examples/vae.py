@@ -25,9 +25,7 @@ def main() -> None:
     options = _options()
     with np.load(options.data) as file:
         train, test = ((file[f"x_{part}"] > 127).reshape(-1, 784) for part in ("train", "test"))
-    iaf = flows.iaf(
-        LATENTS, hidden_units=(HIDDEN,), condition_size=HIDDEN, marginal_bins=None, seed=0
-    )
+    iaf = flows.iaf(LATENTS, hidden_units=(HIDDEN,), condition_size=HIDDEN, seed=0)
     latents = {
         "normal": (flows.gaussian(LATENTS, condition_size=HIDDEN, seed=0), None),
         "flows": (

@@ -15,25 +15,20 @@ from tfp_glow.inference import VAE
 
 __all__ = ["AUTOENCODERS", "POSTERIORS", "PRIORS"]
 
-
-def _of_latents(recipe: Callable[..., Flow], **options) -> Callable[..., Flow]:
-    """A flow of latents, which has no data to find their marginals in before training."""
-    return functools.partial(recipe, marginal_bins=None, **options)
-
-
 # Posteriors by name, of a size and a `condition_size`, whose parameters are affine in the features.
 POSTERIORS: dict[str, Callable[..., Flow]] = {
     "gaussian": flows.gaussian,
-    "planar": _of_latents(flows.planar, hidden_units=()),
-    "radial": _of_latents(flows.radial, hidden_units=()),
-    "sylvester": _of_latents(flows.sylvester, steps=4, hidden_units=()),
-    "iaf": _of_latents(flows.iaf),
-    "realnvp": _of_latents(flows.realnvp),
+    "planar": functools.partial(flows.planar, hidden_units=()),
+    "radial": functools.partial(flows.radial, hidden_units=()),
+    "sylvester": functools.partial(flows.sylvester, steps=4, hidden_units=()),
+    "iaf": flows.iaf,
+    "realnvp": flows.realnvp,
 }
+# Of latents, which have no data in which to find marginals before training.
 PRIORS: dict[str, Callable[..., Flow] | None] = {
     "normal": None,
-    "realnvp": _of_latents(flows.realnvp),
-    "maf": _of_latents(flows.maf),
+    "realnvp": functools.partial(flows.realnvp, marginal_bins=None),
+    "maf": functools.partial(flows.maf, marginal_bins=None),
 }
 
 

@@ -78,10 +78,10 @@ class VAE(ProbabilisticModel):
       posterior: A `Flow` on latents `[size]` with a condition of size k, such as
         `flows.gaussian(size, condition_size=k)`, `flows.iaf(size, condition_size=k)` or
         `flows.gaussian_base(flows.planar(size, condition_size=k))`. Flows that are fast to sample
-        are fast to train. Splines of marginals find nothing in latents before training, in priors
-        neither: `marginal_bins=None` leaves them out.
+        are fast to train.
       prior: Any distribution on latents `[size]` without a condition, whose variables train too;
-        the standard normal when omitted. Priors with fast densities are fast to train. A
+        the standard normal when omitted. Priors with fast densities are fast to train;
+        recipes are better off with `marginal_bins=None`, since no data set their splines. A
         `.keras` file holds flows and distributions of numbers; of one over `tf.Variable`s, save the
         weights.
       likelihood: p(x|z) of each value of x, which are independent: `"bernoulli"` for zeros and
@@ -105,8 +105,7 @@ class VAE(ProbabilisticModel):
         decoder = keras.Sequential(
             [keras.Input([40]), keras.layers.Dense(300, "relu"), keras.layers.Dense(784)]
         )
-        options = {"condition_size": 300, "marginal_bins": None}
-        posterior = flows.gaussian_base(flows.planar(40, hidden_units=(), **options))
+        posterior = flows.gaussian_base(flows.planar(40, hidden_units=(), condition_size=300))
         model = VAE(encoder, decoder, posterior=posterior, warmup_steps=5000)
         model.compile(keras.optimizers.Adam(1e-3))
         model.fit(binary_images, batch_size=100, epochs=30)

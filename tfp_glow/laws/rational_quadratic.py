@@ -27,7 +27,7 @@ class Bin:
 
     def evaluate(self, t):
         """z, and log dz/dx, at a fraction t of the bin."""
-        # Rounding can bring t past a narrow bin's end, where the slope may be below 0.
+        # Rounding can bring t past the end of a narrow bin, where the formula may fall below 0.
         t = tf.clip_by_value(t, 0.0, 1.0)
         mean_slope, curvature, inner = *self._shape, t * (1 - t)
         denominator = mean_slope + curvature * inner

@@ -129,9 +129,7 @@ def compiled(distribution):
 
 
 def maf(event_shape, seed):
-    return tg.flows.maf(
-        event_shape, steps=1, hidden_units=(4,), marginal_bins=None, seed=seed
-    )
+    return tg.flows.maf(event_shape, steps=1, hidden_units=(4,), marginal_bins=None, seed=seed)
 
 
 fit = {"batch_size": 8, "verbose": 0, "shuffle": False}

@@ -29,7 +29,7 @@ __all__ = [
 tfb, tfd = tfp.bijectors, tfp.distributions
 EventShape = int | Sequence[int]
 MarginalBins = int | Literal["auto"]
-BINS = 32
+_BINS = 32
 
 
 def event_size(event_shape: EventShape) -> int:
@@ -77,26 +77,22 @@ def condition_size_of(condition_size: int | None, num_classes: int | None) -> in
     return None
 
 
-def marginals(channels: int, bins: MarginalBins | None, *, dtype: str) -> list[FlowBijector]:
-    """What makes the marginals of images normal, to stand first in a flow; nothing for None."""
+def marginals(
+    channels: int,
+    bins: MarginalBins | None,
+    *,
+    dtype: str,
+    start: Literal["quantiles", "lines"] = "quantiles",
+) -> list[FlowBijector]:
+    """What makes the marginals of data normal, to stand first in a flow; nothing for None.
+
+    Of vectors, which start as lines, values may repeat: their bins stay wide.
+    """
     if bins is None:
         return []
-    bins = BINS if bins == "auto" else bins
-    return [MarginalGaussianization(channels, bins=bins, dtype=dtype)]
-
-
-def _vector_marginals(
-    size: int, bins: MarginalBins | None, *, conditioned: bool, dtype: str
-) -> list[FlowBijector]:
-    """The same for vectors, whose batches are small and whose values may repeat.
-
-    A condition explains much of the marginals: what is left may be normal already.
-    """
-    if bins is None or (bins == "auto" and conditioned):
-        return []
-    bins = BINS if bins == "auto" else bins
-    options = {"bins": bins, "start": "lines", "least": 1 / (32 * bins), "dtype": dtype}
-    return [MarginalGaussianization(size, **options)]
+    bins = _BINS if bins == "auto" else bins
+    options = {"least": 1 / (32 * bins)} if start == "lines" else {}
+    return [MarginalGaussianization(channels, bins=bins, start=start, dtype=dtype, **options)]
 
 
 def vector_flow(
@@ -127,9 +123,9 @@ def vector_flow(
     first = [] if isinstance(event_shape, int) else [tfb.Reshape(shape, [size])]
     if len(shape) == 3:
         first = [*marginals(shape[-1], marginal_bins, dtype=dtype), *first]
-    else:
-        conditioned = condition_size is not None or num_classes is not None
-        first += _vector_marginals(size, marginal_bins, conditioned=conditioned, dtype=dtype)
+    # A condition explains much of the marginals: what is left may be normal already.
+    elif marginal_bins != "auto" or (condition_size is None and num_classes is None):
+        first += marginals(size, marginal_bins, dtype=dtype, start="lines")
     bijector = Chain([*first, *bijectors])
     if num_classes is not None:
         bijector = ClassConditional(bijector, num_classes)

@@ -1,6 +1,7 @@
-"""Draws digits of each class by TarFlow, unguided and guided.
+"""Draws images of each class by TarFlow, unguided and guided.
 
 python examples/tarflow.py mnist.npz --output tarflow.png
+python examples/tarflow.py cifar10.npz --halve --patch-size 2 --epochs 16 --output tarflow_cifar.png
 """
 
 from __future__ import annotations
@@ -21,9 +22,7 @@ def main() -> None:
     """Trains on images with Gaussian noise; two rows of denoised samples a weight."""
     options = _options()
     keras.utils.set_random_seed(0)
-    with np.load(options.data) as data:
-        images, labels = data["x_train"], data["y_train"].astype("int32")
-    images = images.reshape(*images.shape[:3], -1) / np.float32(127.5) - 1
+    images, labels = _read(options)
     model = FlowModel(Noised(_flow(images.shape[1:], options), sigma=0.05), seed=0)
     steps = options.epochs * -(-len(images) // options.batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -35,9 +34,17 @@ def main() -> None:
         [row for weight in WEIGHTS for row in _drawn(model.distribution, weight)],
         num_bins=256,
         row_labels=[f"w = {weight:g}" for weight in WEIGHTS for _ in range(2)],
-        title="TarFlow: digits of each class, guided by w",
+        title="TarFlow: images of each class, guided by w",
     )
     save_figure(figure, options.output)
+
+
+def _read(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """Images `[N, H, W, C]` from -1 to 1, and their classes."""
+    with np.load(options.data) as data:
+        images, labels = data["x_train"], data["y_train"].astype("int32")
+    images = images.reshape(*images.shape[:3], -1) / np.float32(127.5) - 1
+    return (tf.nn.avg_pool2d(images, 2, 2, "VALID").numpy() if options.halve else images), labels
 
 
 def _flow(shape, options: argparse.Namespace):
@@ -60,6 +67,7 @@ def _drawn(distribution: Noised, weight: float) -> np.ndarray:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help=".npz file in Keras' format")
+    parser.add_argument("--halve", action="store_true", help="means of 2 x 2 pixels")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=3e-3)

@@ -102,6 +102,25 @@ def test_repeat_refuses_bijectors_that_change_when_they_are_evaluated():
             tgb.Repeat(Counting, 2, reversible=reversible).inverse(tf.ones([3, 2]))
 
 
+class Named(Counting):
+    """Has variables of these names, the last of which an attribute keeps too."""
+
+    def __init__(self, *names, attribute="shift"):
+        super().__init__()
+        for name in names:
+            variable = self.add_variable(0.0, name=name)
+        setattr(self, attribute, variable)
+
+
+def test_no_attribute_hides_a_variable():
+    assert len(Named("shift").trainable_variables) == 1
+    with pytest.raises(ValueError, match=r"'_shift' must stay.*self.shift = "):
+        Named("shift", attribute="_shift")
+    for names in (["shift", "shift"], ["dtype"]):
+        with pytest.raises(ValueError, match=f"'_{names[-1]}' is free.*'{names[-1]}', and Named"):
+            Named(*names)
+
+
 def test_conditions_of_parts_must_agree():
     def coupling(size):
         network = tg.networks.MLP(4, inputs=(2,), condition_size=size)

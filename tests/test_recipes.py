@@ -1,5 +1,6 @@
 """Every recipe trains, conditions, saves and exports."""
 
+import copy
 import functools
 
 import keras
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfp_glow as tg
+import tfp_glow.bijectors as tgb
 from tests.helpers import normal, randomize
 from tfp_glow import flows
 from tfp_glow.bijectors import MarginalGaussianization
@@ -150,10 +152,9 @@ ON_VECTORS = ["coupling_spline", "iaf", "maf", "nice", "planar", "radial", "sylv
 
 @pytest.mark.parametrize("name", mostly_slow(ON_VECTORS))
 def test_vector_flows_make_the_marginals_of_images_normal_first(name):
-    flow, rest = (
-        flows.RECIPES[name]((2, 2, 1), seed=0, **SMALL[name], **bins)
-        for bins in ({}, {"marginal_bins": None})
-    )
+    flow = flows.RECIPES[name]((2, 2, 1), seed=0, **SMALL[name])
+    inner = copy.deepcopy(flow.bijector).bijectors[1:]
+    rest = tg.Flow(flow.distribution, tgb.Chain(inner))
     x = tf.exp(normal([50, 2, 2, 1], "float32"))
     flow.initialize(x)
     marginals = flow.bijector.bijectors[0]
@@ -183,6 +184,16 @@ def test_a_spline_of_each_value_of_vectors_stands_first(name):
     assert not any(channels(3, **options) for options in without)
     with pytest.raises(ValueError, match="marginal_bins must be one of"):
         recipe(3, marginal_bins="automatic")
+
+
+def test_steps_of_coupling_splines_have_a_spline_of_each_value():
+    def slopes(**options) -> list[tuple[int, ...]]:
+        flow = flows.coupling_spline(3, seed=0, **SMALL["coupling_spline"], **options)
+        return [tuple(v.shape) for v in flow.trainable_variables if "slopes" in v.name]
+
+    assert sorted(slopes()) == [(2, 3, 5), (3, 33)]
+    assert not slopes(marginal_bins=None)
+    assert not slopes(condition_size=2)
 
 
 def test_the_splines_of_vectors_begin_as_what_a_small_batch_tells():

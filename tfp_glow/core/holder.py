@@ -43,6 +43,7 @@ class Holder(Freezable):
         if not tracks_attributes(self):
             super().__setattr__(name, value)
             return
+        self._check_hides_no_variable(name)
         items = list(value) if isinstance(value, list | tuple) else [value]
         modules = [item for item in items if isinstance(item, tf.Module)]
         kept_as_it_is = not modules and isinstance(
@@ -53,6 +54,15 @@ class Holder(Freezable):
         for item in items:
             if isinstance(item, keras.layers.Layer):
                 self._hold_network(item)
+
+    def _check_hides_no_variable(self, name: str) -> None:
+        """What hid the `tf.Variable` on `_name` would keep it from training, and say nothing."""
+        if any(self.__dict__.get(name) is v.value for v in self._keras_variables):
+            raise ValueError(
+                f"The attribute {name!r} must stay as it is: TFP finds the variable of that name "
+                f"by it. Assign add_variable's result to another, as in self.{name[1:]} = "
+                f"self.add_variable(..., name={name[1:]!r})."
+            )
 
     def _hold_network(self, network: keras.layers.Layer) -> None:
         if not network.built:
@@ -88,7 +98,16 @@ class Holder(Freezable):
         dtype: str | None = None,
         aggregation: str = "none",
     ) -> keras.Variable:
-        """Creates a `keras.Variable` whose `tf.Variable` hangs on the bijector as `_name`."""
+        """Creates a `keras.Variable` whose `tf.Variable` hangs on the bijector as `_name`.
+
+        Raises:
+          ValueError: If the bijector has an attribute `_name` already.
+        """
+        if hasattr(self, f"_{name}"):
+            raise ValueError(
+                f"name must be one whose attribute '_{name}' is free. Received: {name!r}, and "
+                f"{type(self).__name__} has that attribute."
+            )
         variable = keras.Variable(
             value,
             dtype=dtype or self.dtype.name,

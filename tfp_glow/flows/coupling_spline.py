@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from tfp_glow.bijectors import Chain, GlowStep, Repeat
+from tfp_glow.bijectors import ActNorm, Chain, Coupling, Invertible1x1Conv, Repeat
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
     EventShape,
     MarginalBins,
     condition_size_of,
     event_size_to_split,
+    marginal_bins_of,
+    marginals,
     seeds_from,
     vector_flow,
 )
@@ -40,18 +42,20 @@ def coupling_spline(
 ) -> Flow:
     """RQ-NSF (C): couplings by rational-quadratic splines, mixed by LU-parametrized matrices.
 
-    Each step is ActNorm, a linear map and a coupling of half of the values. The maps start as
-    random permutations, of two values as rotations.
+    Each step is ActNorm, a linear map, a spline of each value that depends on no other, and a
+    coupling of half of the values. The maps start as random permutations, of two values as
+    rotations.
 
     Args:
       event_shape: An int for vectors, or the shape of events that are read as vectors.
       steps: Number of couplings.
       hidden_units: Size of each hidden layer of their networks.
-      bins: Bins of each spline.
+      bins: Bins of each spline of the steps.
       bound: Splines act within [-bound, bound] and are the identity outside.
       marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
         the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
-        is 32, but none for vectors under a condition; None for none, as in version 0.1.0.
+        is 32, but none for vectors under a condition. None for none, nor splines of each value in
+        the steps, as in version 0.1.0.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them; see `Repeat`.
@@ -75,21 +79,24 @@ def coupling_spline(
     law = RationalQuadraticSpline(bins=bins, bound=bound)
     size, seeds = event_size_to_split(event_shape), seeds_from(seed)
     condition_size = condition_size_of(condition_size, num_classes)
+    marginal_bins = marginal_bins_of(event_shape, marginal_bins, condition_size)
+    step_bins = None if marginal_bins is None else bins
 
     def make_step() -> Chain:
         network = functools.partial(
             MLP, hidden_units=hidden_units, seed=next(seeds), dtype=network_dtype or dtype
         )
-        return GlowStep(
-            size,
+        coupling = Coupling(
             network,
             law=law,
-            start="rotation" if size == 2 else "permutation",
             event_shape=size,
             condition_shape=None if condition_size is None else (condition_size,),
-            seed=next(seeds),
             dtype=dtype,
         )
+        start = "rotation" if size == 2 else "permutation"
+        mixing = Invertible1x1Conv(size, start=start, seed=next(seeds), dtype=dtype)
+        splines = marginals(size, step_bins, dtype=dtype, start="lines")
+        return Chain([ActNorm(size, dtype=dtype), mixing, *splines, coupling])
 
     return vector_flow(
         event_shape,

@@ -84,7 +84,7 @@ def marginals(
     dtype: str,
     start: Literal["quantiles", "lines"] = "quantiles",
 ) -> list[FlowBijector]:
-    """What makes the marginals of data normal, to stand first in a flow; nothing for None.
+    """What makes the marginals of data normal, first in a flow or in a step; nothing for None.
 
     Of vectors, which start as lines, values may repeat: their bins stay wide.
     """
@@ -93,6 +93,18 @@ def marginals(
     bins = _BINS if bins == "auto" else bins
     options = {"least": 1 / (32 * bins)} if start == "lines" else {}
     return [MarginalGaussianization(channels, bins=bins, start=start, dtype=dtype, **options)]
+
+
+def marginal_bins_of(
+    event_shape: EventShape, bins: MarginalBins | None, *conditions: int | None
+) -> MarginalBins | None:
+    """`bins`, where "auto" is none for vectors under a condition.
+
+    A condition explains much of the marginals: what is left may be normal already.
+    """
+    under_condition = any(size is not None for size in conditions)
+    is_image = len(np.atleast_1d(event_shape)) == 3
+    return None if bins == "auto" and under_condition and not is_image else bins
 
 
 def vector_flow(
@@ -120,11 +132,11 @@ def vector_flow(
       base: Distribution of the latents; the standard normal when omitted.
     """
     size, shape = event_size(event_shape), np.atleast_1d(event_shape).tolist()
+    marginal_bins = marginal_bins_of(event_shape, marginal_bins, condition_size, num_classes)
     first = [] if isinstance(event_shape, int) else [tfb.Reshape(shape, [size])]
     if len(shape) == 3:
         first = [*marginals(shape[-1], marginal_bins, dtype=dtype), *first]
-    # A condition explains much of the marginals: what is left may be normal already.
-    elif marginal_bins != "auto" or (condition_size is None and num_classes is None):
+    else:
         first += marginals(size, marginal_bins, dtype=dtype, start="lines")
     bijector = Chain([*first, *bijectors])
     if num_classes is not None:

@@ -2,6 +2,7 @@
 
     python -m benchmarks.images glow tarflow --data mnist.npz --minutes 60
     python -m benchmarks.images --data cifar10.npz --halve --minutes 15
+    python -m benchmarks.images glow normflows --data cifar10.npz --halve --bits 5 --minutes 15
 
 Two train at a time, each in a process of its own on a core of its own, until each has had so many
 minutes of its core. All train on the same batches, by Adam with a rate that rises over a fiftieth
@@ -36,7 +37,7 @@ from benchmarks.residual import Budget
 
 __all__ = ["Images"]
 
-KEYS = ("data", "model", "minutes", "rate")
+KEYS = ("data", "bits", "model", "minutes", "rate")
 OURS, TORCH = "benchmarks.images_ours", "benchmarks.images_normflows"
 MODULES = {"glow": OURS, "jet": OURS, "tarflow": OURS, "normflows": TORCH}
 RATES = {"glow": 5e-3, "jet": 2e-3, "tarflow": 3e-3, "normflows": 1e-2}
@@ -45,19 +46,28 @@ CORES = 2
 
 @dataclass(frozen=True)
 class Images:
-    """Training and test images `[N, H, W, C]`, whole numbers below 256, and the batch size."""
+    """Training and test images `[N, H, W, C]`, whole numbers below `num_bins`.
+
+    Attributes:
+      train: Images to train on.
+      test: Images to measure.
+      num_bins: Number of their values.
+      batch: Size of a batch.
+    """
 
     train: np.ndarray
     test: np.ndarray
+    num_bins: int
     batch: int = 64
 
     @classmethod
-    def load(cls, path: str, halve: bool) -> Images:
-        """Reads them from a file, at half their height and width if asked."""
+    def load(cls, path: str, *, halve: bool, bits: int) -> Images:
+        """Reads them from a file, the first bits alone, at half their height and width if asked."""
         with np.load(path) as file:
             parts = [file[name] for name in ("x_train", "x_test")]
         parts = [part if part.ndim == 4 else part[..., np.newaxis] for part in parts]
-        return cls(*(map(_halved, parts) if halve else parts))
+        train, test = map(_halved, parts) if halve else parts
+        return cls(train >> (8 - bits), test >> (8 - bits), num_bins=2**bits)
 
     def batches(self):
         """Random batches without end, the same for all."""
@@ -77,7 +87,8 @@ def main() -> None:
     if options.worker:
         _work(**options.worker)
         return
-    common = {name: getattr(options, name) for name in ("data", "halve", "minutes", "rate")}
+    names = ("data", "halve", "bits", "minutes", "rate")
+    common = {name: getattr(options, name) for name in names}
     common["output"] = str(options.output)
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(CORES))
@@ -95,18 +106,21 @@ def _in_worker(common: dict, peers_python: str | None, model: str) -> dict:
         return worker.ask("train")
 
 
-def _work(*, data: str, halve: bool, minutes: float, rate: float, output: str, model: str) -> None:
+def _work(
+    *, data: str, halve: bool, bits: int, minutes: float, rate: float, output: str, model: str
+) -> None:
     core = list(MODULES).index(model) % CORES
     os.sched_setaffinity(0, {core})
     folder = pathlib.Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     train = importlib.import_module(MODULES[model]).train
-    images, name = Images.load(data, halve), pathlib.Path(data).stem + "-halved" * halve
+    images = Images.load(data, halve=halve, bits=bits)
+    name = pathlib.Path(data).stem + "-halved" * halve
 
     def measure() -> dict:
         start, budget = time.perf_counter(), Budget(minutes)
-        measured = train(model, images, budget, rate, folder / f"{name}-{model}")
-        facts = {"data": name, "model": model, "minutes": minutes, "rate": rate}
+        measured = train(model, images, budget, rate, folder / f"{name}-{bits}-{model}")
+        facts = {"data": name, "bits": bits, "model": model, "minutes": minutes, "rate": rate}
         wall_s = time.perf_counter() - start
         return {**facts, **measured, "peak_rss_gb": peak_rss(), "wall_s": wall_s}
 
@@ -118,6 +132,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("models", nargs="*", default=list(MODULES), help=", ".join(MODULES))
     parser.add_argument("--data", help="mnist.npz, as Keras has it, or alike")
     parser.add_argument("--halve", action="store_true", help="means of 2 x 2 pixels, rounded")
+    parser.add_argument("--bits", type=int, default=8, help="of each value, the first ones")
     parser.add_argument("--minutes", type=float, default=60.0, help="time on a core, of training")
     parser.add_argument("--rate", type=float, help="the highest learning rate, for each its own")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/images"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import pathlib
 
@@ -24,13 +25,14 @@ def train(
     torch.manual_seed(0)
     torch.set_num_threads(1)
     model = glow(images.train.shape[1:])
+    bits = functools.partial(bits_per_dim, model, num_bins=images.num_bins)
     optimizer = torch.optim.Adamax(model.parameters(), learning_rate, weight_decay=1e-5)
     steps, first_step_s = 0, None
     for batch in images.batches():
         for group in optimizer.param_groups:
             group["lr"] = budget.learning_rate(learning_rate)
         optimizer.zero_grad()
-        loss = bits_per_dim(model, batch).mean()
+        loss = bits(batch).mean()
         # A batch that overflows is left out, as the library's own examples do.
         if torch.isfinite(loss):
             loss.backward()
@@ -46,7 +48,7 @@ def train(
     model.eval()
     with torch.no_grad():
         parts = np.array_split(images.test, len(images.test) // 200)
-        test = np.concatenate([bits_per_dim(model, part).numpy() for part in parts])
+        test = np.concatenate([bits(part).numpy() for part in parts])
     return {
         "bits_per_dim": float(test.mean()),
         "steps": steps,
@@ -71,9 +73,9 @@ def glow(shape) -> torch.nn.Module:
     return nf.MultiscaleFlow(bases, flows, merges, class_cond=False)
 
 
-def bits_per_dim(model, batch: np.ndarray) -> torch.Tensor:
+def bits_per_dim(model, batch: np.ndarray, num_bins: int) -> torch.Tensor:
     """Of integer images, under the dequantization's bound."""
     x = torch.from_numpy(batch).permute(0, 3, 1, 2).float()
-    y = (x + torch.rand_like(x)) / 256
+    y = (x + torch.rand_like(x)) / num_bins
     size = y[0].numel()
-    return -(model.log_prob(y, None) - size * math.log(256)) / (math.log(2) * size)
+    return -(model.log_prob(y, None) - size * math.log(num_bins)) / (math.log(2) * size)

@@ -34,7 +34,7 @@ def train(
     tf.config.threading.set_intra_op_parallelism_threads(1)
     keras.utils.set_random_seed(0)
     flow = build(name, images.train.shape[1:])
-    model = FlowModel(Dequantized(flow, 256), seed=0)
+    model = FlowModel(Dequantized(flow, images.num_bins), seed=0)
     model.compile(keras.optimizers.Adam(0.0, global_clipnorm=1.0), jit_compile=False)
     batches = tf.data.Dataset.from_generator(
         images.batches,

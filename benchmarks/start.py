@@ -24,6 +24,13 @@ model = tg.FlowModel(FLOW)
 model.compile(keras.optimizers.Adam(1e-3))
 model.train_on_batch(x)
 """
+# What Keras itself takes for as many variables as flows.maf(2) has in its networks.
+_MLP = """
+layers = [keras.layers.Dense(64, "relu") for _ in range(20)]
+model = keras.Sequential([keras.Input([2]), *layers])
+model.compile(keras.optimizers.Adam(1e-3), "mse", jit_compile=False)
+model.train_on_batch(x, x[:, :1])
+"""
 _PACKAGES = "import keras, numpy as np, tfp_glow as tg"
 _VECTORS = f"{_PACKAGES}\nx = np.random.default_rng(0).normal(size=(256, 2)).astype('float32')"
 _IMAGES = f"{_PACKAGES}\nx = np.random.default_rng(0).random((32, 32, 32, 3), 'float32') - 0.5"
@@ -43,6 +50,7 @@ PROGRAMS = {
         "sys.argv = ['tfp-glow', '--version']",
         "try: getattr(importlib.import_module(module), function)()\nexcept SystemExit: pass",
     ),
+    "first step of 20 dense layers in Keras": (_VECTORS, _MLP),
     "first step of flows.maf(2)": (_VECTORS, _TRAIN.replace("FLOW", "tg.flows.maf(2, seed=0)")),
     "first step of flows.realnvp(2)": (
         _VECTORS,

@@ -18,7 +18,7 @@ _FLOWS = {
         size, steps=3, law="spline", hidden_units=_UNITS, seed=seed
     ),
     "realnvp": lambda size, seed: flows.realnvp(size, hidden_units=_UNITS, seed=seed),
-    # As many parameters as zuko's in the plane, whose networks serve all values of a layer.
+    # About as many parameters as zuko's in the plane, whose networks serve all values of a layer.
     "coupling_spline": lambda size, seed: flows.coupling_spline(
         size, hidden_units=(72, 72), seed=seed
     ),

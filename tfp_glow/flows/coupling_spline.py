@@ -51,7 +51,7 @@ def coupling_spline(
       steps: Number of couplings.
       hidden_units: Size of each hidden layer of their networks.
       bins: Bins of each spline of the steps.
-      bound: Splines act within [-bound, bound] and are the identity outside.
+      bound: Couplings act within [-bound, bound] and are the identity outside.
       marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
         the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
         is 32, but none for vectors under a condition. None for none, nor splines of each value in

@@ -21,6 +21,7 @@ __all__ = [
     "condition_size_of",
     "event_size",
     "event_size_to_split",
+    "marginal_bins_of",
     "marginals",
     "seeds_from",
     "vector_flow",

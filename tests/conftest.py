@@ -1,5 +1,6 @@
 """Settings for the whole suite."""
 
+import functools
 import gc
 import os
 import random
@@ -99,3 +100,14 @@ def untraced():
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def without_gradients(monkeypatch):
+    """Exports whose gradients nobody asks for, which take longest to trace."""
+    import tensorflow as tf
+
+    from tests.helpers import WITHOUT_GRADIENTS
+
+    save = functools.partial(tf.saved_model.save, options=WITHOUT_GRADIENTS)
+    monkeypatch.setattr(tf.saved_model, "save", save)

@@ -77,7 +77,7 @@ def factory(inputs, outputs):
 
 
 @pytest.mark.slow
-def test_it_trains_and_saves_whole(tmp_path):
+def test_it_trains_and_saves_whole(tmp_path, without_gradients):
     flow = tg.flows.conditioned(conditional("float32"), summary(dtype="float32"), (5, 2))
     x, y = normal((32, 2), "float32"), normal((32, 5, 2), "float32", seed=1)
     model = tg.FlowModel(flow)

@@ -97,7 +97,7 @@ def test_every_recipe_is_exported_here_or_among_the_hostile():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", AROUND)
-def test_recipes_around_flows_answer_as_they_do_live(name, tmp_path):
+def test_recipes_around_flows_answer_as_they_do_live(name, tmp_path, without_gradients):
     distribution = AROUND[name]()
     randomize(distribution, scale=0.1)
     x = tf.random.stateless_uniform([4, 2], [0, 1])
@@ -111,7 +111,7 @@ def test_recipes_around_flows_answer_as_they_do_live(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_integers_and_plain_distributions_export(flow, tmp_path):
+def test_integers_and_plain_distributions_export(flow, tmp_path, without_gradients):
     tg.export_saved_model(tg.Dequantized(flow, 4), str(tmp_path / "integers"))
     sample = tf.saved_model.load(str(tmp_path / "integers")).signatures["sample"]
     scalars = {"num_samples": 2, "temperature": 1.0, "seed": 1}

@@ -38,7 +38,7 @@ def image_model(**kwargs) -> tg.FlowClassifier:
 def fitted() -> tuple[tg.FlowClassifier, dict]:
     """A model of images after two epochs with a ragged last batch."""
     model = image_model(likelihood_weight=0.1)
-    model.compile(keras.optimizers.Adamax(1e-2), jit_compile=False)
+    model.compile(keras.optimizers.Adamax(1e-2), run_eagerly=True)
     validation = (IMAGES[:5], LABELS[:5])
     history = model.fit(
         IMAGES, LABELS, batch_size=8, epochs=2, validation_data=validation, verbose=0

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_glow as tg
-from tests.helpers import WITHOUT_GRADIENTS, normal, randomize
+from tests.helpers import normal, randomize
 from tests.test_recipes import CONDITIONAL, QUICK, build, data, mostly_slow
 from tfp_glow import bijectors as tgb
 from tfp_glow import flows
@@ -103,12 +103,6 @@ def test_compiled(hostile):
     x = sample(tf.constant([0, 7, 2])).numpy()
     assert np.isnan(x[1]).all()
     assert np.isfinite(x[[0, 2]]).all()
-
-
-@pytest.fixture
-def without_gradients(monkeypatch):
-    save = functools.partial(tf.saved_model.save, options=WITHOUT_GRADIENTS)
-    monkeypatch.setattr(tf.saved_model, "save", save)
 
 
 @pytest.mark.slow

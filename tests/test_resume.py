@@ -7,7 +7,8 @@ import tensorflow as tf
 
 import tfp_glow as tg
 
-pytestmark = pytest.mark.slow
+# In graphs the command line does the same.
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
 
 IMAGES = np.random.default_rng(0).integers(0, 16, [40, 4, 4, 1])
 

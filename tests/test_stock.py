@@ -65,7 +65,7 @@ def vector_flow(*stock) -> tg.Flow:
     [([ffjord], False), ([real_nvp, maf, spline], True)],
     ids=["graph", "xla"],
 )
-def test_stock_flows_in_one_chain_with_ours(stock, jit_compile, tmp_path):
+def test_stock_flows_in_one_chain_with_ours(stock, jit_compile, tmp_path, without_gradients):
     x = 0.3 * normal((64, 4), "float32") ** 3
     model = tg.FlowModel(vector_flow(*stock))
     assert len(model.trainable_variables) == 4 * len(stock) + 5

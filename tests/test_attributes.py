@@ -127,6 +127,7 @@ def test_bad_strengths_and_directions_are_named(linear, strengths):
         tg.recondition(linear, np.ones([1, 3]), 0, 1)
 
 
+@pytest.mark.slow
 def test_between_flows_of_other_structure_the_log_det_is_exact():
     """Two levels of convolutions to one level of transformers: what a network is does not count."""
     options = {"seed": 0, "dtype": "float64"}

@@ -118,6 +118,7 @@ def test_predictions_are_probabilities_and_log_prob_the_density(fitted):
     assert model.distribution.sample(2, seed=0).dtype == tf.int32
 
 
+@pytest.mark.slow
 def test_it_learns_classes_and_a_density():
     model = vector_model()
     model.compile(keras.optimizers.Adam(2e-2), jit_compile=False)
@@ -304,6 +305,7 @@ def test_a_fit_compiled_by_xla():
     assert history["loss"][-1] < history["loss"][0]
 
 
+@pytest.mark.slow
 def test_float64_flows_and_columns_of_labels():
     flow = vector_flow(dtype="float64")
     model = tg.FlowClassifier(flow, 2, seed=0)
@@ -356,6 +358,7 @@ def test_bad_labels_are_named(labels, error, message):
             call(VECTORS, labels)
 
 
+@pytest.mark.slow
 def test_bad_labels_of_data_sets_are_named_or_end_the_training():
     def data(labels) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices((VECTORS, labels)).batch(16)

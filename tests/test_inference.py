@@ -122,6 +122,7 @@ def test_a_fit_finds_a_conjugate_posterior_and_its_evidence(jit_compile):
     assert after.pareto_k < 0.7 < before.pareto_k
 
 
+@pytest.mark.slow
 def test_a_fit_leaves_the_model_as_it_is():
     prior = tg.flows.maf(2, steps=1, hidden_units=(8,), seed=0)
     randomize(prior)
@@ -371,6 +372,7 @@ def not_a_number() -> Joint:
     return model.experimental_pin(y=[1.0])
 
 
+@pytest.mark.slow
 def test_a_fit_names_what_is_wrong():
     joint, amortized = conjugate(), keras.Sequential([keras.Input([4]), keras.layers.Dense(2)])
     amortized = inference.surrogate_posterior(joint, encoder=amortized, seed=0)

@@ -163,6 +163,7 @@ def test_keras_export_serves_what_predict_gives(tmp_path):
     np.testing.assert_allclose(served, model.predict(VECTORS[:7], verbose=0), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_data_frames_are_arrays():
     results = []
     for x in (VECTORS, pandas.DataFrame(VECTORS), tf.constant(VECTORS)):

@@ -137,6 +137,7 @@ def test_another_condition_gives_another_log_det():
     assert not np.allclose(one, two)
 
 
+@pytest.mark.slow
 def test_a_stock_solver_runs_once_in_our_flows_too():
     calls = []
 

@@ -165,6 +165,7 @@ def test_a_folder_of_images_is_no_table_for_the_table_beside_them(tmp_path):
     assert is_table(tmp_path / "Labels.CSV")
 
 
+@pytest.mark.slow
 def test_a_tabular_flow_has_the_density_of_its_units(tmp_path):
     columns = [Column("a", 100.0, 20.0), Column("b", -3.0, 0.1, integer=True)]
     target = Column("t", 5.0, 2.0)

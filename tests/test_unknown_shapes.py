@@ -96,6 +96,7 @@ def test_conditions_are_not_broadcast_and_may_hold_integers():
         traced(ONE)
 
 
+@pytest.mark.slow
 def test_class_ids_may_be_a_column_for_a_model():
     x, ids = X.numpy(), np.array([0, 1, 2, 1, 0])
     flow = tg.flows.maf(3, steps=1, hidden_units=(8,), num_classes=3, seed=0)

@@ -160,6 +160,31 @@ def test_flow_names_other_bad_arguments(flow):
         tg.Flow(tg.standard_normal(2), tg.standard_normal(2))
 
 
+@pytest.mark.parametrize(
+    "base",
+    [
+        tfd.Poisson(3.0),
+        tfd.Bernoulli(0.5),
+        tfd.Sample(tfd.Geometric(0.5), 2),
+        tfd.Independent(tfd.Poisson([1.0, 2.0]), 1),
+        tfd.MixtureSameFamily(tfd.Categorical([0.0, 1.0]), tfd.Poisson([1.0, 2.0])),
+        tfd.QuantizedDistribution(tfd.Normal(0.0, 1.0)),
+        tg.Dequantized(tg.Flow(tg.standard_normal(2), tgb.ActNorm(2)), 4),
+    ],
+    ids=lambda base: base.name,
+)
+def test_a_base_without_a_density_is_refused(base):
+    """Its probabilities would be multiplied by a Jacobian determinant."""
+    with pytest.raises(TypeError, match="distribution must have a density"):
+        tg.Flow(base, tfb.Scale(2.0))
+
+
+def test_a_base_may_be_a_mixture_or_a_flow():
+    mixture = tfd.MixtureSameFamily(tfd.Categorical([0.0, 1.0]), tfd.Normal([0.0, 1.0], 1.0))
+    flow = tg.Flow(tg.Flow(mixture, tfb.Scale(2.0)), tfb.Scale(2.0))
+    np.testing.assert_allclose(flow.log_prob(4.0), mixture.log_prob(1.0) - np.log(4.0), rtol=1e-6)
+
+
 def test_out_of_range_classes_are_nan_in_compiled_code(flow):
     run = tf.function(lambda x, c: flow.log_prob(x, condition=c))
     log_prob = run(tf.zeros([2, 4, 4, 1]), tf.constant([1, 3]))

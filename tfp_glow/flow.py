@@ -19,7 +19,7 @@ from tfp_glow.core.checks import (
     check_positive_int,
     event_dimensions,
 )
-from tfp_glow.core.compat import TransformedDistribution, untracked
+from tfp_glow.core.compat import TransformedDistribution, has_density, untracked
 from tfp_glow.core.conditions import condition_of_samples
 from tfp_glow.core.freezing import Freezable
 from tfp_glow.core.modes import draw, guided
@@ -47,7 +47,7 @@ class Flow(Freezable, TransformedDistribution):
       name: Name of the distribution.
 
     Raises:
-      TypeError: If the arguments are no distribution and bijector.
+      TypeError: If the arguments are no distribution and bijector, or the distribution is discrete.
 
     Example:
 
@@ -76,6 +76,12 @@ class Flow(Freezable, TransformedDistribution):
         ):
             if not isinstance(value, kind):
                 raise TypeError(f"{argument} must be a {kind.__name__}. Received: {value!r}.")
+        if not has_density(distribution):
+            raise TypeError(
+                "distribution must have a density, which the bijector's log-det changes; the "
+                "probabilities of a discrete one stay, as in tfd.TransformedDistribution. "
+                f"Received: {distribution!r}."
+            )
         super().__init__(
             distribution,
             bijector,

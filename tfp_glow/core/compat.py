@@ -13,6 +13,7 @@
 | `keras_call_context`, `in_call_context`: `global_state` | gradients leave the training phase |
 | `outside_of_traces`: `global_state` | a layer with a loop must be built before it is traced |
 | `layers_inside`: `Layer._flatten_layers` | regularizers of activations are lost in loops |
+| `has_density`: `DiscreteDistributionMixin` | a flow of counts has a wrong density |
 | `innermost`: `unnest.get_innermost` | the two kernels' statistics are read in two ways |
 | `latents_by_name` and the like: `JointDistributionPinned` | errors cannot name a latent |
 | `View`: `keras.Variable` over a `tf.Variable` makes no copy | `FlowModel` trains copies |
@@ -38,6 +39,7 @@ from tensorflow.python import pywrap_tfe
 from tensorflow.python.eager.record import VariableWatcher, could_possibly_record
 from tensorflow.python.ops import control_flow_util
 from tensorflow_probability.python.bijectors import pad
+from tensorflow_probability.python.distributions.distribution import DiscreteDistributionMixin
 from tensorflow_probability.python.distributions.transformed_distribution import (
     _TransformedDistribution as TransformedDistribution,
 )
@@ -49,6 +51,7 @@ __all__ = [
     "View",
     "anything_records",
     "declares_its_parameters",
+    "has_density",
     "in_call_context",
     "in_xla",
     "innermost",
@@ -87,6 +90,18 @@ pad.np = _NumPyForPad()
 def declares_its_parameters(module: tf.Module) -> bool:
     """Whether all that the results of a stock bijector depend on stands among its variables."""
     return isinstance(module, tf.__internal__.CompositeTensor)
+
+
+def has_density(distribution: tfp.distributions.Distribution) -> bool:
+    """Whether neither it nor what it is made of has probabilities of single values instead."""
+    parts = (
+        getattr(distribution, name, None) for name in ("distribution", "components_distribution")
+    )
+    return (
+        not isinstance(distribution, DiscreteDistributionMixin)
+        and all(dtype.is_floating for dtype in tf.nest.flatten(distribution.dtype))
+        and all(part is None or has_density(part) for part in parts)
+    )
 
 
 def tracks_attributes(module: tf.Module) -> bool:

@@ -179,6 +179,26 @@ def test_a_base_without_a_density_is_refused(base):
         tg.Flow(base, tfb.Scale(2.0))
 
 
+@pytest.mark.parametrize(
+    ("base", "error", "message"),
+    [
+        # Log-dets [batch] would be added along the wrong dimension of log p(z) [batch, 3].
+        (tfd.Normal(tf.zeros(3), 1.0), ValueError, "events of at least 1 dimensions"),
+        (tfd.Normal(0.0, 1.0), ValueError, "tfd.Sample and tfd.Independent"),
+        (tg.standard_normal(3, "float64"), TypeError, "dtype of the distribution, float64"),
+        (
+            tfd.JointDistributionSequential([tg.standard_normal(3), tg.standard_normal(3)]),
+            TypeError,
+            "events of one tensor",
+        ),
+    ],
+    ids=["batch", "scalar", "dtype", "joint"],
+)
+def test_a_base_that_does_not_fit_the_bijector_is_named(base, error, message):
+    with pytest.raises(error, match=message):
+        tg.Flow(base, tgb.ActNorm(3))
+
+
 def test_a_base_may_be_a_mixture_or_a_flow():
     mixture = tfd.MixtureSameFamily(tfd.Categorical([0.0, 1.0]), tfd.Normal([0.0, 1.0], 1.0))
     flow = tg.Flow(tg.Flow(mixture, tfb.Scale(2.0)), tfb.Scale(2.0))

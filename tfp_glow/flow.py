@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.bijectors import Chain
+from tfp_glow.core.bases import check_base
 from tfp_glow.core.bijector import FlowBijector
 from tfp_glow.core.checks import (
     check_dtype,
@@ -19,7 +20,7 @@ from tfp_glow.core.checks import (
     check_positive_int,
     event_dimensions,
 )
-from tfp_glow.core.compat import TransformedDistribution, has_density, untracked
+from tfp_glow.core.compat import TransformedDistribution, untracked
 from tfp_glow.core.conditions import condition_of_samples
 from tfp_glow.core.freezing import Freezable
 from tfp_glow.core.modes import draw, guided
@@ -47,7 +48,9 @@ class Flow(Freezable, TransformedDistribution):
       name: Name of the distribution.
 
     Raises:
-      TypeError: If the arguments are no distribution and bijector, or the distribution is discrete.
+      TypeError: If the arguments are no distribution and bijector of one dtype, or the distribution
+        is discrete or has events of several tensors.
+      ValueError: If its events have fewer dimensions than the bijector changes at once.
 
     Example:
 
@@ -76,12 +79,7 @@ class Flow(Freezable, TransformedDistribution):
         ):
             if not isinstance(value, kind):
                 raise TypeError(f"{argument} must be a {kind.__name__}. Received: {value!r}.")
-        if not has_density(distribution):
-            raise TypeError(
-                "distribution must have a density, which the bijector's log-det changes; the "
-                "probabilities of a discrete one stay, as in tfd.TransformedDistribution. "
-                f"Received: {distribution!r}."
-            )
+        check_base(distribution, bijector)
         super().__init__(
             distribution,
             bijector,

@@ -1,0 +1,40 @@
+"""What a bijector can make a flow of."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_glow.core.bijector import FlowBijector
+from tfp_glow.core.compat import has_density
+
+__all__ = ["check_base"]
+
+tfb, tfd = tfp.bijectors, tfp.distributions
+
+
+def check_base(distribution: tfd.Distribution, bijector: tfb.Bijector) -> None:
+    """Raises unless log p(z) of the distribution and the bijector's log-det may be added."""
+    if not isinstance(distribution.dtype, tf.DType):
+        raise TypeError(
+            "distribution must have events of one tensor, as tfd.Blockwise makes them of several. "
+            f"Received: {distribution!r}."
+        )
+    if not has_density(distribution):
+        raise TypeError(
+            "distribution must have a density, which the bijector's log-det changes; the "
+            "probabilities of a discrete one stay, as in tfd.TransformedDistribution. "
+            f"Received: {distribution!r}."
+        )
+    if isinstance(bijector, FlowBijector) and bijector.dtype not in (None, distribution.dtype):
+        raise TypeError(
+            f"bijector must have the dtype of the distribution, {distribution.dtype.name}. "
+            f"Received: {bijector.name} of {bijector.dtype.name}."
+        )
+    rank, least = distribution.event_shape.rank, bijector.forward_min_event_ndims
+    if rank is not None and isinstance(least, int) and rank < least:
+        raise ValueError(
+            f"distribution must have events of at least {least} dimensions, which {bijector.name} "
+            "changes at once; tfd.Sample and tfd.Independent make dimensions parts of the event. "
+            f"Received: {distribution!r}."
+        )

@@ -393,6 +393,11 @@ def test_the_search_for_nan_finds_none_where_there_is_none(check_numerics):
 def test_bad_arguments_name_themselves():
     with pytest.raises(TypeError, match="distribution must be"):
         tg.FlowModel(tgb.ActNorm(3))
+    two = tg.flows.stack([tg.flows.linear(3, seed=seed) for seed in range(2)])
+    for several in (two, tfd.Normal(tf.zeros(3), 1.0)):
+        for use in (tg.FlowModel, lambda d: tg.export_saved_model(d, "exported")):
+            with pytest.raises(ValueError, match=r"distribution must have batch shape \(\): make"):
+                use(several)
     for seed, error in ((-1, ValueError), ("x", TypeError)):
         with pytest.raises(error, match="seed must be"):
             tg.FlowModel(tg.flows.linear(3), seed=seed)

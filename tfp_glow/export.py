@@ -7,6 +7,7 @@ import os
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_glow.core.bases import check_one_distribution
 from tfp_glow.core.modes import evaluation
 from tfp_glow.core.passes import condition_kwargs
 from tfp_glow.signatures import (
@@ -43,7 +44,7 @@ def export_saved_model(distribution: tfd.Distribution, path: str | os.PathLike) 
       path: Folder to write; it must not exist.
 
     Raises:
-      ValueError: If `path` exists.
+      ValueError: If `path` exists or the distribution has a batch shape.
       TypeError: If `distribution` is no distribution.
 
     Example:
@@ -55,6 +56,7 @@ def export_saved_model(distribution: tfd.Distribution, path: str | os.PathLike) 
     """
     if not isinstance(distribution, tfd.Distribution):
         raise TypeError(f"distribution must be a TFP distribution. Received: {distribution!r}.")
+    check_one_distribution(distribution, "distribution")
     write_saved_model(_Exported(distribution), path)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.config import from_config, to_config
+from tfp_glow.core.bases import check_one_distribution
 from tfp_glow.core.checks import check_number, check_positive_int
 from tfp_glow.core.modes import evaluation
 from tfp_glow.core.validity import valid_or_nan
@@ -214,6 +215,7 @@ def _check_flow(flow) -> None:
             "num_classes and condition_size. "
             f"Received: a flow with a condition of shape {flow.condition_shape}."
         )
+    check_one_distribution(flow, "flow")
 
 
 def _continuous(flow):

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.config import from_config, to_config
+from tfp_glow.core.bases import check_one_distribution
 from tfp_glow.core.checks import check_choice
 from tfp_glow.core.modes import evaluation, passed_fields
 from tfp_glow.dequantization import Dequantized
@@ -61,7 +62,7 @@ class FlowModel(DistributionModel):
     Raises:
       TypeError: If `distribution` is no distribution, or, for flow matching, no `Flow` or
         `Dequantized` of one.
-      ValueError: If it has no variables to train, or uses variables that TFP cannot see; if
+      ValueError: If it has a batch shape, no variables to train, or ones that TFP cannot see; if
         `class_weight` is given to `fit`; if flow matching cannot train the flow.
 
     Example:
@@ -83,6 +84,7 @@ class FlowModel(DistributionModel):
     ):
         if not isinstance(distribution, tfd.Distribution):
             raise TypeError(f"distribution must be a tfd.Distribution. Received: {distribution!r}.")
+        check_one_distribution(distribution, "distribution")
         # Not `loss`, which is Keras' own name for what is given to compile.
         self._fitted_by = check_choice(loss, (*_PAIRINGS, "likelihood"), "loss")
         if self._matches_flows:

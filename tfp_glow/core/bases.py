@@ -1,4 +1,4 @@
-"""What a bijector can make a flow of."""
+"""What flows can be made of, and models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 from tfp_glow.core.bijector import FlowBijector
 from tfp_glow.core.compat import has_density
 
-__all__ = ["check_base"]
+__all__ = ["check_base", "check_one_distribution"]
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -37,4 +37,14 @@ def check_base(distribution: tfd.Distribution, bijector: tfb.Bijector) -> None:
             f"distribution must have events of at least {least} dimensions, which {bijector.name} "
             "changes at once; tfd.Sample and tfd.Independent make dimensions parts of the event. "
             f"Received: {distribution!r}."
+        )
+
+
+def check_one_distribution(distribution: tfd.Distribution, argument: str) -> None:
+    """Raises where log p(x) would be of several distributions, whose mean is no likelihood."""
+    if distribution.batch_shape.rank:
+        raise ValueError(
+            f"{argument} must have batch shape (): make it part of the event by tfd.Sample or "
+            "tfd.Independent, or mix its parts by tfd.MixtureSameFamily. "
+            f"Received: batch shape {distribution.batch_shape}."
         )

@@ -28,6 +28,8 @@ import tensorflow as tf
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+# As in the suite's own process.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 import keras
 import tfp_glow as tg
 from tests.helpers import normal
@@ -97,6 +99,8 @@ from tests.helpers import normal
 from tfp_glow.app import strategies
 from tfp_glow_command import main
 
+# As in the suite's own process.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 make, made = strategies.STRATEGIES["multiworker"], []
 strategies.STRATEGIES["multiworker"] = lambda report: made.append(make(report)) or made[0]
 try:

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ import tfp_glow.bijectors as tgb
 from tests.helpers import normal, randomize
 from tfp_glow import flows
 from tfp_glow.bijectors import MarginalGaussianization
+from tfp_glow.laws import RationalQuadraticSpline
 
 TRANSFORMER = {"width": 8, "layers": 1, "heads": 2}
 SMALL = {
@@ -186,14 +188,22 @@ def test_a_spline_of_each_value_of_vectors_stands_first(name):
         recipe(3, marginal_bins="automatic")
 
 
-def test_steps_of_coupling_splines_have_a_spline_of_each_value():
-    def slopes(**options) -> list[tuple[int, ...]]:
-        flow = flows.coupling_spline(3, seed=0, **SMALL["coupling_spline"], **options)
-        return [tuple(v.shape) for v in flow.trainable_variables if "slopes" in v.name]
+@pytest.mark.parametrize("recipe", ["coupling_spline", "maf", "iaf"])
+def test_steps_of_splines_have_a_spline_of_each_value(recipe):
+    law = {"bins": 4} if recipe == "coupling_spline" else {"law": RationalQuadraticSpline(4)}
+    build = functools.partial(flows.RECIPES[recipe], 3, steps=2, hidden_units=(8,), seed=0)
 
-    assert sorted(slopes()) == [(2, 3, 5), (3, 33)]
-    assert not slopes(marginal_bins=None)
-    assert not slopes(condition_size=2)
+    def slopes(**options) -> int:
+        variables = build(**law | options).trainable_variables
+        return sum(math.prod(v.shape) for v in variables if "slopes" in v.name)
+
+    assert slopes() == 3 * 33 + 2 * 3 * 5
+    assert slopes(marginal_bins=None) == slopes(condition_size=2) == 0
+
+
+def test_steps_of_other_laws_have_no_splines():
+    flow = flows.maf(3, steps=2, hidden_units=(8,), seed=0)
+    assert sum("slopes" in v.name for v in flow.trainable_variables) == 1
 
 
 def test_the_splines_of_vectors_begin_as_what_a_small_batch_tells():

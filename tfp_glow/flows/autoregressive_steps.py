@@ -14,10 +14,12 @@ from tfp_glow.flows.ingredients import (
     MarginalBins,
     condition_size_of,
     event_size,
+    marginal_bins_of,
+    marginals,
     seeds_from,
     vector_flow,
 )
-from tfp_glow.laws import Law
+from tfp_glow.laws import Law, RationalQuadraticSpline, get_law
 from tfp_glow.networks import MADE
 
 __all__ = ["AutoregressiveLaw", "Order", "autoregressive_flow"]
@@ -48,10 +50,16 @@ def autoregressive_flow(
     dtype: str,
     network_dtype: str | None,
 ) -> Flow:
-    """Steps of ActNorm and of what `wrap` makes of a masked autoregressive flow."""
+    """Steps of ActNorm and of what `wrap` makes of a masked autoregressive flow.
+
+    Where its law is a spline, one of each value that depends on no other stands before it.
+    """
     check_choice(order, ("reverse", "random"), "order")
     size, seeds = event_size(event_shape), seeds_from(seed)
     condition_size = condition_size_of(condition_size, num_classes)
+    marginal_bins, law = marginal_bins_of(event_shape, marginal_bins, condition_size), get_law(law)
+    has_splines = marginal_bins is not None and isinstance(law, RationalQuadraticSpline)
+    step_bins = law.bins if has_splines else None
 
     def step(index: int) -> Chain:
         network = functools.partial(
@@ -72,7 +80,8 @@ def autoregressive_flow(
             reach=reach,
             dtype=dtype,
         )
-        return Chain([ActNorm(size, dtype=dtype), wrap(bijector)])
+        splines = marginals(size, step_bins, dtype=dtype, start="lines")
+        return Chain([ActNorm(size, dtype=dtype), *splines, wrap(bijector)])
 
     return vector_flow(
         event_shape,

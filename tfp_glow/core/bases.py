@@ -42,7 +42,7 @@ def check_base(distribution: tfd.Distribution, bijector: tfb.Bijector) -> None:
 
 def check_one_distribution(distribution: tfd.Distribution, argument: str) -> None:
     """Raises where log p(x) would be of several distributions, whose mean is no likelihood."""
-    if distribution.batch_shape.rank:
+    if any(shape.rank for shape in tf.nest.flatten(distribution.batch_shape)):
         raise ValueError(
             f"{argument} must have batch shape (): make it part of the event by tfd.Sample or "
             "tfd.Independent, or mix its parts by tfd.MixtureSameFamily. "

@@ -63,6 +63,7 @@ def main() -> None:
 
 def trained(flow: Flow, data: np.ndarray, epochs: int) -> FlowModel:
     """A model after training by maximum likelihood."""
+    keras.utils.set_random_seed(0)
     batch_size = 500
     schedule = keras.optimizers.schedules.CosineDecay(2e-3, epochs * len(data) // batch_size)
     model = FlowModel(flow)

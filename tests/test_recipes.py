@@ -201,6 +201,19 @@ def test_steps_of_splines_have_a_spline_of_each_value(recipe):
     assert slopes(marginal_bins=None) == slopes(condition_size=2) == 0
 
 
+def test_a_spline_by_name_acts_closer_behind_those_of_each_value():
+    def log_prob(law, **options):
+        flow = flows.maf(3, steps=2, hidden_units=(8,), law=law, seed=0, **options)
+        randomize(flow.bijector)
+        return flow.log_prob(normal((9, 3), "float32") * 2.0)
+
+    near, far = RationalQuadraticSpline(bound=3.0), RationalQuadraticSpline(bound=4.0)
+    np.testing.assert_array_equal(log_prob("spline"), log_prob(near))
+    # As version 0.1.0 had it.
+    without = {"marginal_bins": None}
+    np.testing.assert_array_equal(log_prob("spline", **without), log_prob(far, **without))
+
+
 def test_steps_of_other_laws_have_no_splines():
     flow = flows.maf(3, steps=2, hidden_units=(8,), seed=0)
     assert sum("slopes" in v.name for v in flow.trainable_variables) == 1

@@ -28,6 +28,7 @@ AutoregressiveLaw = Literal[
     "affine_softsign", "affine", "affine_exp", "additive", "spline", "logistic_mixture"
 ]
 Order = Literal["reverse", "random"]
+_SPLINE = RationalQuadraticSpline(bound=3.0)
 
 
 def autoregressive_flow(
@@ -57,9 +58,8 @@ def autoregressive_flow(
     check_choice(order, ("reverse", "random"), "order")
     size, seeds = event_size(event_shape), seeds_from(seed)
     condition_size = condition_size_of(condition_size, num_classes)
-    marginal_bins, law = marginal_bins_of(event_shape, marginal_bins, condition_size), get_law(law)
-    has_splines = marginal_bins is not None and isinstance(law, RationalQuadraticSpline)
-    step_bins = law.bins if has_splines else None
+    marginal_bins = marginal_bins_of(event_shape, marginal_bins, condition_size)
+    law, step_bins = _law_and_bins(law, has_marginals=marginal_bins is not None)
 
     def step(index: int) -> Chain:
         network = functools.partial(
@@ -92,6 +92,14 @@ def autoregressive_flow(
         marginal_bins=marginal_bins,
         condition_size=condition_size,
     )
+
+
+def _law_and_bins(law: str | Law, *, has_marginals: bool) -> tuple[Law, int | None]:
+    """The law, and the bins of the splines before it, whose values lie closer than others."""
+    if not has_marginals:
+        return get_law(law), None
+    law = _SPLINE if law == "spline" else get_law(law)
+    return law, law.bins if isinstance(law, RationalQuadraticSpline) else None
 
 
 def _order_of(index: int, order: Order) -> str:

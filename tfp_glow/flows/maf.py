@@ -55,7 +55,8 @@ def maf(
       marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
         the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
         is 32, but none for vectors under a condition; None for none, as in version 0.1.0. With
-        them, steps whose law is a spline have one of each value too, of as many bins as the law.
+        them, steps whose law is a spline have one of each value too, of as many bins as the law,
+        and `"spline"` acts in [-3, 3].
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       seed: Seed of all initial weights and random orders.

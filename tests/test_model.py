@@ -390,14 +390,21 @@ def test_the_search_for_nan_finds_none_where_there_is_none(check_numerics):
         flow.log_prob(np.full([1, 4, 4, 1], np.nan, "float32"))
 
 
+def test_distributions_side_by_side_have_no_likelihood():
+    two = tg.flows.stack([tg.flows.linear(4, seed=seed) for seed in range(2)])
+    for several in (two, tfd.Normal(tf.Variable(tf.zeros(4)), 1.0)):
+        model = tg.FlowModel(several)
+        model.compile("sgd")
+        for use in (model.fit, model.evaluate, model.train_on_batch):
+            with pytest.raises(ValueError, match=r"distribution must have batch shape \(\): make"):
+                use(VECTORS)
+        with pytest.raises(ValueError, match="distribution must have batch shape"):
+            tg.export_saved_model(several, "exported")
+
+
 def test_bad_arguments_name_themselves():
     with pytest.raises(TypeError, match="distribution must be"):
         tg.FlowModel(tgb.ActNorm(3))
-    two = tg.flows.stack([tg.flows.linear(3, seed=seed) for seed in range(2)])
-    for several in (two, tfd.Normal(tf.zeros(3), 1.0)):
-        for use in (tg.FlowModel, lambda d: tg.export_saved_model(d, "exported")):
-            with pytest.raises(ValueError, match=r"distribution must have batch shape \(\): make"):
-                use(several)
     for seed, error in ((-1, ValueError), ("x", TypeError)):
         with pytest.raises(error, match="seed must be"):
             tg.FlowModel(tg.flows.linear(3), seed=seed)

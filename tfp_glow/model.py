@@ -62,8 +62,9 @@ class FlowModel(DistributionModel):
     Raises:
       TypeError: If `distribution` is no distribution, or, for flow matching, no `Flow` or
         `Dequantized` of one.
-      ValueError: If it has a batch shape, no variables to train, or ones that TFP cannot see; if
-        `class_weight` is given to `fit`; if flow matching cannot train the flow.
+      ValueError: If it has no variables to train, or ones that TFP cannot see; if it is to be
+        trained and has a batch shape; if `class_weight` is given to `fit`; if flow matching cannot
+        train the flow.
 
     Example:
 
@@ -84,7 +85,6 @@ class FlowModel(DistributionModel):
     ):
         if not isinstance(distribution, tfd.Distribution):
             raise TypeError(f"distribution must be a tfd.Distribution. Received: {distribution!r}.")
-        check_one_distribution(distribution, "distribution")
         # Not `loss`, which is Keras' own name for what is given to compile.
         self._fitted_by = check_choice(loss, (*_PAIRINGS, "likelihood"), "loss")
         if self._matches_flows:
@@ -188,6 +188,8 @@ class FlowModel(DistributionModel):
         return y, None
 
     def _check_fit(self, x, y, *, sample_weight=None, class_weight=None) -> None:
+        # Flows side by side are saved in a model, which trains one distribution.
+        check_one_distribution(self._distribution, "distribution")
         check_examples(x, self._distribution.event_shape)
         features = getattr(self._distribution, "condition_shape", None)
         if features and y is not None:

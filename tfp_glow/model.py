@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Literal
 
 import keras
@@ -187,10 +188,14 @@ class FlowModel(DistributionModel):
     def _roles(self, y) -> tuple:
         return y, None
 
-    def _check_fit(self, x, y, *, sample_weight=None, class_weight=None) -> None:
-        # Flows side by side are saved in a model, which trains one distribution.
+    @functools.cached_property
+    def _trained(self) -> tfd.Distribution:
+        """The distribution, checked once to be one; a model of several side by side saves them."""
         check_one_distribution(self._distribution, "distribution")
-        check_examples(x, self._distribution.event_shape)
+        return self._distribution
+
+    def _check_fit(self, x, y, *, sample_weight=None, class_weight=None) -> None:
+        check_examples(x, self._trained.event_shape)
         features = getattr(self._distribution, "condition_shape", None)
         if features and y is not None:
             check_examples(y, tf.TensorShape(features), "y")

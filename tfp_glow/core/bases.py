@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 from tfp_glow.core.bijector import FlowBijector
 from tfp_glow.core.compat import has_density
 
-__all__ = ["check_base", "check_one_distribution"]
+__all__ = ["check_base", "check_one_distribution", "has_batch_shape"]
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -40,9 +40,14 @@ def check_base(distribution: tfd.Distribution, bijector: tfb.Bijector) -> None:
         )
 
 
+def has_batch_shape(distribution: tfd.Distribution) -> bool:
+    """Whether it, or a part of a joint distribution, is several side by side."""
+    return any(tf.TensorShape(s).rank for s in tf.nest.flatten(distribution.batch_shape))
+
+
 def check_one_distribution(distribution: tfd.Distribution, argument: str) -> None:
     """Raises where log p(x) would be of several distributions, whose mean is no likelihood."""
-    if any(shape.rank for shape in tf.nest.flatten(distribution.batch_shape)):
+    if has_batch_shape(distribution):
         raise ValueError(
             f"{argument} must have batch shape (): make it part of the event by tfd.Sample or "
             "tfd.Independent, or mix its parts by tfd.MixtureSameFamily. "

@@ -95,7 +95,10 @@ def autoregressive_flow(
 
 
 def _law_and_bins(law: str | Law, *, has_marginals: bool) -> tuple[Law, int | None]:
-    """The law, and the bins of the splines before it, whose values lie closer than others."""
+    """The law, and the bins of the spline of each value before it, None for none.
+
+    Values come closer behind such splines, and a spline by name acts where they are.
+    """
     if not has_marginals:
         return get_law(law), None
     law = _SPLINE if law == "spline" else get_law(law)

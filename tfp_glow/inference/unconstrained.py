@@ -7,6 +7,7 @@ import math
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_glow.core.bases import has_batch_shape
 from tfp_glow.core.compat import latent_distributions, latents_by_name
 from tfp_glow.inference.supports import SimplexVolume, check_support, simplex_sizes
 
@@ -41,7 +42,7 @@ def check_pinned(joint, argument: str = "joint") -> Joint:
         raise ValueError(f"{argument} must have latents. Received: all pinned, {list(joint.pins)}.")
     for name, distribution in latents.items():
         _check_latent(name, distribution, f"latent {name!r} of {argument}")
-    if any(shape.rank for shape in _flat_shapes(joint.batch_shape)):
+    if has_batch_shape(joint):
         raise ValueError(f"{argument} must have batch shape (). Received: {joint.batch_shape}.")
     return joint
 
@@ -122,13 +123,9 @@ def _check_latent(name: str, distribution: tfd.Distribution, latent: str) -> Non
             f"mixtures have none. Received: {kind}."
         )
     check_support(distribution, latent)
-    if any(shape.rank for shape in _flat_shapes(distribution.batch_shape)):
+    if has_batch_shape(distribution):
         raise ValueError(
             f"{latent} must have batch shape (): make it part of the event by tfd.Sample or "
             "tfd.Independent, or use an AutoBatched joint distribution. "
             f"Received: batch shape {distribution.batch_shape}."
         )
-
-
-def _flat_shapes(shapes) -> list[tf.TensorShape]:
-    return [tf.TensorShape(shape) for shape in tf.nest.flatten(shapes)]

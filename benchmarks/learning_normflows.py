@@ -23,9 +23,11 @@ def _couplings(size: int, count: int, parameters: int, **options) -> list:
 
 
 def _maf(size: int) -> list:
+    """Reversed: in a density its layers go their slow direction, and are an IAF."""
     layers = []
     for _ in range(5):
-        layers.append(nf.flows.MaskedAffineAutoregressive(size, 64, num_blocks=1))
+        layer = nf.flows.MaskedAffineAutoregressive(size, 64, num_blocks=1)
+        layers.append(nf.flows.Reverse(layer))
         layers.append(nf.flows.Permute(size, mode="swap" if size == 2 else "shuffle"))
     return layers
 

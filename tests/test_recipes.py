@@ -14,6 +14,7 @@ import tfp_glow.bijectors as tgb
 from tests.helpers import normal, randomize
 from tfp_glow import flows
 from tfp_glow.bijectors import MarginalGaussianization
+from tfp_glow.config import from_config, to_config
 from tfp_glow.laws import RationalQuadraticSpline
 
 TRANSFORMER = {"width": 8, "layers": 1, "heads": 2}
@@ -255,6 +256,20 @@ def test_realnvp_on_images_has_the_published_layers():
     np.testing.assert_allclose(flow.decode(tf.identity(flow.encode(x))), x, atol=1e-4)
 
 
+def test_numbers_of_numpy_are_numbers():
+    flow = flows.realnvp(np.prod([2, 2]), steps=np.int64(1), hidden_units=(4,), seed=np.int32(0))
+    assert flow.event_shape == (4,)
+    assert flow.recipe["arguments"]["event_shape"] == 4
+    assert not {"levels", "hidden_channels", "blocks"} & set(flow.recipe["arguments"])
+
+
+def test_files_whose_recipes_hold_what_is_of_other_events_load():
+    """As those of version 0.1.0 do, which held all arguments."""
+    config = to_config(flows.realnvp(2, steps=1, hidden_units=(4,), seed=0))
+    flow = from_config({**config, "arguments": {**config["arguments"], "levels": 3, "blocks": 5}})
+    assert to_config(flow) == config
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -263,6 +278,10 @@ def test_realnvp_on_images_has_the_published_layers():
         (lambda: flows.nice(4, base="uniform"), "base must be"),
         (lambda: flows.realnvp((5, 4, 1), levels=2), "divisible by 2"),
         (lambda: flows.realnvp((4, 4)), r"must be \(H, W, C\)"),
+        (lambda: flows.realnvp(2, levels=3), "levels is of images alone.*event_shape=2"),
+        (lambda: flows.realnvp((4, 4, 1), steps=8), "steps is of vectors alone"),
+        (lambda: flows.iresnet(2, hidden_channels=4, alpha=None), "alpha, hidden_channels is of"),
+        (lambda: flows.residual_flow((4, 4, 1), hidden_units=(4,)), "hidden_units is of vectors"),
         (lambda: flows.coupling_spline(2, bins=1), "bins must be at least 2"),
         (lambda: flows.coupling_spline(()), "event_shape"),
         (lambda: flows.gaussian_base(flows.glow((4, 4, 1), levels=1)), "condition_size must be"),

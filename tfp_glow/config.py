@@ -20,6 +20,7 @@ from tfp_glow.columns import Column
 from tfp_glow.denoising import Noised
 from tfp_glow.dequantization import Dequantized
 from tfp_glow.flow import Flow
+from tfp_glow.flows.recipe import options_elsewhere
 
 __all__ = ["from_config", "to_config"]
 
@@ -99,6 +100,9 @@ def from_config(config):
     if "recipe" in config:
         build = _known(flows.RECIPES, config["recipe"], "recipe")
         accepted = inspect.signature(build).parameters
+        # Files of before have these too, which did nothing.
+        for option in options_elsewhere(config["recipe"], arguments.get("event_shape")):
+            arguments.pop(option, None)
         absent = {name: value for name, value in _OLD_DEFAULTS.items() if name in accepted}
         return build(**{**absent, **_renamed(arguments, accepted)})
     build = _constructor_named(config["class"])

@@ -16,7 +16,7 @@ from tfp_glow.networks import MADE
 __all__ = ["autoregressive_prior"]
 
 
-@recipe
+@recipe()
 def autoregressive_prior(
     flow: Flow,
     *,

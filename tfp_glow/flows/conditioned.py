@@ -13,7 +13,7 @@ from tfp_glow.flows.recipe import recipe
 __all__ = ["conditioned"]
 
 
-@recipe
+@recipe()
 def conditioned(
     flow: Flow, condition_network: keras.layers.Layer, condition_shape: int | Sequence[int]
 ) -> Flow:

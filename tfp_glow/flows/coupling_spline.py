@@ -24,7 +24,7 @@ from tfp_glow.networks import MLP
 __all__ = ["coupling_spline"]
 
 
-@recipe
+@recipe()
 def coupling_spline(
     event_shape: EventShape,
     *,

@@ -23,7 +23,7 @@ _LAW = AffineSoftsign(bound=2.0)
 _MASKS = {1: ("even", "odd"), 3: ("checkerboard_even", "checkerboard_odd")}
 
 
-@recipe
+@recipe()
 def dequantization_noise(
     event_shape: EventShape,
     *,

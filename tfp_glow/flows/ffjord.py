@@ -26,7 +26,7 @@ __all__ = ["ffjord"]
 tfb = tfp.bijectors
 
 
-@recipe
+@recipe()
 def ffjord(
     event_shape: EventShape,
     *,

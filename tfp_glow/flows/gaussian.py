@@ -20,7 +20,7 @@ from tfp_glow.networks import MLP
 __all__ = ["gaussian", "gaussian_base"]
 
 
-@recipe
+@recipe()
 def gaussian(
     event_shape: EventShape,
     *,
@@ -67,7 +67,7 @@ def gaussian(
     return vector_flow(event_shape, [affine], num_classes=num_classes, dtype=dtype, name="gaussian")
 
 
-@recipe
+@recipe()
 def gaussian_base(
     flow: Flow,
     *,

@@ -19,7 +19,7 @@ from tfp_glow.networks import GlowNetwork, ImageViT, ZeroConv2D
 __all__ = ["glow"]
 
 
-@recipe
+@recipe()
 def glow(
     image_shape: Sequence[int],
     *,

@@ -14,7 +14,7 @@ from tfp_glow.flows.recipe import recipe
 __all__ = ["iaf"]
 
 
-@recipe
+@recipe()
 def iaf(
     event_shape: EventShape,
     *,

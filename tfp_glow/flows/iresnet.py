@@ -13,7 +13,7 @@ from tfp_glow.solvers.log_det_estimators import PowerSeries
 __all__ = ["iresnet"]
 
 
-@recipe
+@recipe(vectors=("hidden_units",), images=("levels", "hidden_channels", "alpha"))
 def iresnet(
     event_shape: EventShape,
     *,

@@ -32,7 +32,7 @@ tfb = tfp.bijectors
 _LAW = AffineSigmoid(floor=0.05, top=1.95, offset=0.0)
 
 
-@recipe
+@recipe()
 def jet(
     image_shape: Sequence[int],
     *,

@@ -10,7 +10,7 @@ from tfp_glow.flows.recipe import recipe
 __all__ = ["linear"]
 
 
-@recipe
+@recipe()
 def linear(event_shape: EventShape, *, seed: int | None = None, dtype: str = "float32") -> Flow:
     """A Gaussian with any mean and covariance, as a flow: ActNorm and an invertible matrix.
 

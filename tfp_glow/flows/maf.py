@@ -16,7 +16,7 @@ __all__ = ["maf"]
 _LAW = AffineSoftsign(bound=2.0)
 
 
-@recipe
+@recipe()
 def maf(
     event_shape: EventShape,
     *,

@@ -30,7 +30,7 @@ tfd = tfp.distributions
 _BASES = {"normal": tfd.Normal, "logistic": tfd.Logistic}
 
 
-@recipe
+@recipe()
 def nice(
     event_shape: EventShape,
     *,

@@ -13,7 +13,7 @@ from tfp_glow.flows.recipe import recipe
 __all__ = ["planar"]
 
 
-@recipe
+@recipe()
 def planar(
     event_shape: EventShape,
     *,

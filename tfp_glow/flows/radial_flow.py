@@ -13,7 +13,7 @@ from tfp_glow.flows.recipe import recipe
 __all__ = ["radial"]
 
 
-@recipe
+@recipe()
 def radial(
     event_shape: EventShape,
     *,

@@ -40,7 +40,10 @@ _HALVES = ("first_half", "second_half")
 _AFFINE_EXP = AffineExp(bound=2.0)
 
 
-@recipe
+@recipe(
+    vectors=("steps", "hidden_units", "reversible"),
+    images=("levels", "hidden_channels", "blocks"),
+)
 def realnvp(
     event_shape: EventShape,
     *,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Sized
 from typing import ParamSpec
+
+import numpy as np
 
 from tfp_glow.core.checks import (
     check_bool,
@@ -20,11 +22,14 @@ from tfp_glow.core.checks import (
 from tfp_glow.core.conditioner import check_reach
 from tfp_glow.flow import Flow
 
-__all__ = ["RECIPES", "recipe"]
+__all__ = ["RECIPES", "options_elsewhere", "recipe"]
 
 _Arguments = ParamSpec("_Arguments")
 
 RECIPES: dict[str, Callable[..., Flow]] = {}
+# Arguments of recipes that are of vectors alone, and those that are of images alone.
+_OF_VECTORS: dict[str, frozenset[str]] = {}
+_OF_IMAGES: dict[str, frozenset[str]] = {}
 
 
 def _check_marginal_bins(value, argument: str) -> None:
@@ -59,21 +64,57 @@ _CHECKS: dict[str, Callable] = {
 }
 
 
-def recipe(function: Callable[_Arguments, Flow]) -> Callable[_Arguments, Flow]:
-    """Registers a function under its name; its flows carry the arguments that rebuild them."""
-    signature = inspect.signature(function)
+def recipe(
+    *, vectors: Sequence[str] = (), images: Sequence[str] = ()
+) -> Callable[[Callable[_Arguments, Flow]], Callable[_Arguments, Flow]]:
+    """Registers a function under its name; its flows carry the arguments that rebuild them.
 
-    @functools.wraps(function)
-    def build(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Flow:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        for argument, value in bound.arguments.items():
-            optional = "None" in str(signature.parameters[argument].annotation)
-            if argument in _CHECKS and not (value is None and optional):
-                _CHECKS[argument](value, argument)
-        flow = function(*bound.args, **bound.kwargs)
-        flow.remember_recipe(function.__name__, dict(bound.arguments))
-        return flow
+    Args:
+      vectors: Arguments that are of vectors alone, which images have no use for.
+      images: Arguments that are of images alone.
+    """
 
-    RECIPES[function.__name__] = build
-    return build
+    def register(function: Callable[_Arguments, Flow]) -> Callable[_Arguments, Flow]:
+        name, signature = function.__name__, inspect.signature(function)
+
+        @functools.wraps(function)
+        def build(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Flow:
+            bound = signature.bind(*args, **kwargs)
+            for argument, value in bound.arguments.items():
+                if isinstance(value, np.integer):
+                    bound.arguments[argument] = int(value)
+            event_shape = bound.arguments.get("event_shape")
+            elsewhere = options_elsewhere(name, event_shape)
+            _refuse(elsewhere & bound.arguments.keys(), event_shape)
+            bound.apply_defaults()
+            arguments = {n: v for n, v in bound.arguments.items() if n not in elsewhere}
+            for argument, value in arguments.items():
+                optional = "None" in str(signature.parameters[argument].annotation)
+                if argument in _CHECKS and not (value is None and optional):
+                    _CHECKS[argument](value, argument)
+            flow = function(*bound.args, **bound.kwargs)
+            flow.remember_recipe(name, arguments)
+            return flow
+
+        RECIPES[name] = build
+        _OF_VECTORS[name], _OF_IMAGES[name] = frozenset(vectors), frozenset(images)
+        return build
+
+    return register
+
+
+def options_elsewhere(name: str, event_shape) -> frozenset[str]:
+    """Arguments of the recipe with this name that events of this shape have no use for."""
+    if isinstance(event_shape, int):
+        return _OF_IMAGES[name]
+    is_image = isinstance(event_shape, Sized) and len(event_shape) == 3
+    return _OF_VECTORS[name] if is_image else frozenset()
+
+
+def _refuse(options: frozenset[str], event_shape) -> None:
+    if options:
+        kinds = ["images", "vectors"] if isinstance(event_shape, int) else ["vectors", "images"]
+        raise ValueError(
+            f"{', '.join(sorted(options))} is of {kinds[0]} alone: leave it out for {kinds[1]}. "
+            f"Received it with event_shape={event_shape!r}."
+        )

@@ -15,7 +15,7 @@ from tfp_glow.solvers.log_det_estimators import RussianRoulette
 __all__ = ["residual_flow"]
 
 
-@recipe
+@recipe(vectors=("hidden_units",), images=("levels", "hidden_channels", "alpha"))
 def residual_flow(
     event_shape: EventShape,
     *,

@@ -18,7 +18,7 @@ __all__ = ["SideBySide", "stack"]
 tfd = tfp.distributions
 
 
-@recipe
+@recipe()
 def stack(flows: Sequence[Flow]) -> Flow:
     """Flows of one recipe as one flow with a batch of parameters, for mixtures.
 

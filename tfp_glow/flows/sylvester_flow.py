@@ -15,7 +15,7 @@ from tfp_glow.flows.recipe import recipe
 __all__ = ["sylvester"]
 
 
-@recipe
+@recipe()
 def sylvester(
     event_shape: EventShape,
     *,

@@ -12,7 +12,7 @@ from tfp_glow.flows.recipe import recipe
 __all__ = ["tabular"]
 
 
-@recipe
+@recipe()
 def tabular(flow: Flow, columns: Sequence[Column], *, targets: Sequence[Column] = ()) -> Flow:
     """The density of a table's rows in the units of its columns, by a flow of standardized ones.
 

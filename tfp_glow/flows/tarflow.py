@@ -29,7 +29,7 @@ __all__ = ["tarflow"]
 _LAW = AffineSoftsign(bound=2.0)
 
 
-@recipe
+@recipe()
 def tarflow(
     image_shape: Sequence[int],
     *,

@@ -30,7 +30,7 @@ __all__ = ["waveglow"]
 tfb = tfp.bijectors
 
 
-@recipe
+@recipe()
 def waveglow(
     event_shape: Sequence[int],
     *,

@@ -26,7 +26,7 @@ def maf(
     order: Order = "reverse",
     law: AutoregressiveLaw | Law = _LAW,
     activation: str = "relu",
-    reach: float | None = 10.0,
+    reach: float | None = 4.0,
     degrees_from: Literal[0, 1] | None = None,
     marginal_bins: MarginalBins | None = "auto",
     condition_size: int | None = None,

@@ -54,7 +54,7 @@ def realnvp(
     blocks: int = 2,
     law: Literal["affine_softsign", "affine_exp", "affine", "additive", "logistic_mixture"]
     | None = None,
-    reach: float | None = 10.0,
+    reach: float | None = 4.0,
     marginal_bins: MarginalBins | None = "auto",
     condition_size: int | None = None,
     num_classes: int | None = None,

@@ -62,6 +62,32 @@ def test_they_did_not_with_the_laws_and_unbounded_networks_of_before(name):
     assert not error < 1.0
 
 
+def reaches(bijector):
+    """Those of a flow's networks, in its loops too."""
+    for part in bijector.submodules:
+        if isinstance(part, tg.bijectors.Repeat):
+            with part.step_at(0) as step:
+                yield from reaches(step)
+        elif hasattr(part, "_reach"):
+            yield part._reach
+
+
+@pytest.mark.parametrize("name", ["iaf", "maf", "realnvp"])
+def test_behind_splines_of_marginals_networks_see_less(name):
+    recipe = flows.RECIPES[name]
+    for options, reach in [
+        ({}, 4.0),
+        ({"marginal_bins": None}, 10.0),
+        ({"condition_size": 2}, 10.0),
+        ({"reach": 2.0}, 2.0),
+        ({"reach": None}, None),
+    ]:
+        flow = recipe(2, steps=1, hidden_units=(4,), **options)
+        assert set(reaches(flow.bijector)) == {reach}
+    with pytest.raises(ValueError, match="reach must be one of"):
+        recipe(2, reach="far")
+
+
 def test_the_reach_bounds_what_a_network_sees_and_no_more():
     seen = []
 

@@ -12,10 +12,12 @@ from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
     EventShape,
     MarginalBins,
+    Reach,
     condition_size_of,
     event_size,
     marginal_bins_of,
     marginals,
+    reach_of,
     seeds_from,
     vector_flow,
 )
@@ -42,7 +44,7 @@ def autoregressive_flow(
     order: Order,
     law: str | Law,
     activation: str,
-    reach: float | None,
+    reach: Reach | None,
     degrees_from: int | None,
     marginal_bins: MarginalBins | None,
     condition_size: int | None,
@@ -60,6 +62,7 @@ def autoregressive_flow(
     condition_size = condition_size_of(condition_size, num_classes)
     marginal_bins = marginal_bins_of(event_shape, marginal_bins, condition_size)
     law, step_bins = _law_and_bins(law, has_marginals=marginal_bins is not None)
+    reach = reach_of(reach, marginal_bins)
 
     def step(index: int) -> Chain:
         network = functools.partial(

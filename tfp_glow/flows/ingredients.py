@@ -17,12 +17,14 @@ from tfp_glow.flow import Flow, standard_normal
 __all__ = [
     "EventShape",
     "MarginalBins",
+    "Reach",
     "check_image",
     "condition_size_of",
     "event_size",
     "event_size_to_split",
     "marginal_bins_of",
     "marginals",
+    "reach_of",
     "seeds_from",
     "vector_flow",
 ]
@@ -30,6 +32,7 @@ __all__ = [
 tfb, tfd = tfp.bijectors, tfp.distributions
 EventShape = int | Sequence[int]
 MarginalBins = int | Literal["auto"]
+Reach = float | Literal["auto"]
 _BINS = 32
 
 
@@ -106,6 +109,17 @@ def marginal_bins_of(
     under_condition = any(size is not None for size in conditions)
     is_image = len(np.atleast_1d(event_shape)) == 3
     return None if bins == "auto" and under_condition and not is_image else bins
+
+
+def reach_of(reach: Reach | None, marginal_bins: MarginalBins | None) -> float | None:
+    """`reach`, where "auto" is 4 behind splines of marginals and 10 without them.
+
+    Behind them no data lie beyond 4, where networks would go on in straight lines. Without them
+    nothing holds values about 0, such as those of a posterior that no data have told of.
+    """
+    if reach != "auto":
+        return reach
+    return 10.0 if marginal_bins is None else 4.0
 
 
 def vector_flow(

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tfp_glow.flow import Flow
 from tfp_glow.flows.autoregressive_steps import AutoregressiveLaw, Order, autoregressive_flow
-from tfp_glow.flows.ingredients import EventShape, MarginalBins
+from tfp_glow.flows.ingredients import EventShape, MarginalBins, Reach
 from tfp_glow.flows.recipe import recipe
 from tfp_glow.laws import AffineSoftsign, Law
 
@@ -26,7 +26,7 @@ def maf(
     order: Order = "reverse",
     law: AutoregressiveLaw | Law = _LAW,
     activation: str = "relu",
-    reach: float | None = 4.0,
+    reach: Reach | None = "auto",
     degrees_from: Literal[0, 1] | None = None,
     marginal_bins: MarginalBins | None = "auto",
     condition_size: int | None = None,
@@ -50,7 +50,8 @@ def maf(
       law: What is done to each value, by name or as an object of `tfp_glow.laws`; see `Coupling`.
       activation: A Keras activation of the networks.
       reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
-        densities that float32 can tell; None for as they are, as in version 0.1.0.
+        densities that float32 can tell; "auto" is 4 behind splines of marginals and 10 without
+        them, None for as they are, as in version 0.1.0.
       degrees_from: Lowest degree of the networks' hidden units; see `MADE`.
       marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
         the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"

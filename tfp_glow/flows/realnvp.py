@@ -20,11 +20,14 @@ from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flows.ingredients import (
     EventShape,
     MarginalBins,
+    Reach,
     check_image,
     condition_size_of,
     event_size,
     event_size_to_split,
+    marginal_bins_of,
     marginals,
+    reach_of,
     seeds_from,
     vector_flow,
 )
@@ -54,7 +57,7 @@ def realnvp(
     blocks: int = 2,
     law: Literal["affine_softsign", "affine_exp", "affine", "additive", "logistic_mixture"]
     | None = None,
-    reach: float | None = 4.0,
+    reach: Reach | None = "auto",
     marginal_bins: MarginalBins | None = "auto",
     condition_size: int | None = None,
     num_classes: int | None = None,
@@ -81,7 +84,8 @@ def realnvp(
       law: Law of the couplings; see `Coupling`. `"affine_exp"` is bounded by e^2 here. When omitted
         `"affine_softsign"` on vectors and `"affine_exp"` on images, of which each learns faster.
       reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
-        densities that float32 can tell; None for as they are, as in version 0.1.0.
+        densities that float32 can tell; "auto" is 4 behind splines of marginals and 10 without
+        them, None for as they are, as in version 0.1.0.
       marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
         the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
         is 32, but none for vectors under a condition; None for none, as in version 0.1.0.
@@ -110,6 +114,7 @@ def realnvp(
     conditions = condition_size_of(condition_size, num_classes)
     law = law or ("affine_softsign" if isinstance(event_shape, int) else "affine_exp")
     law = _AFFINE_EXP if law == "affine_exp" else get_law(law)
+    reach = reach_of(reach, marginal_bins_of(event_shape, marginal_bins, conditions))
     dtypes = (dtype, network_dtype or dtype)
     couplings = _Couplings(law, reach, conditions, seeds_from(seed), *dtypes)
     if isinstance(event_shape, int):

@@ -32,12 +32,16 @@ _OF_VECTORS: dict[str, frozenset[str]] = {}
 _OF_IMAGES: dict[str, frozenset[str]] = {}
 
 
-def _check_marginal_bins(value, argument: str) -> None:
-    """Raises unless a number of bins is one, or "auto"."""
-    if isinstance(value, str):
-        check_choice(value, ("auto",), argument)
-    else:
-        check_positive_int(value, argument, least=2)
+def _or_auto(check: Callable) -> Callable:
+    """A check that lets "auto" pass."""
+
+    def checked(value, argument: str) -> None:
+        if isinstance(value, str):
+            check_choice(value, ("auto",), argument)
+        else:
+            check(value, argument)
+
+    return checked
 
 
 _SIZES = (
@@ -57,9 +61,9 @@ _CHECKS: dict[str, Callable] = {
     "dtype": check_dtype,
     "hidden_units": check_hidden_units,
     "label_dropout": functools.partial(check_number, least=0, below=1),
-    "marginal_bins": _check_marginal_bins,
+    "marginal_bins": _or_auto(functools.partial(check_positive_int, least=2)),
     "network_dtype": check_dtype_policy,
-    "reach": check_reach,
+    "reach": _or_auto(check_reach),
     "seed": check_seed,
 }
 

@@ -702,6 +702,7 @@ def test_ctrl_c(data, tmp_path):
 def test_every_flow_can_be_chosen(flow):
     small = {"gaussian": {"hidden_units": [4]}, "linear": {}, "nice": {"hidden_units": [4]}}
     small |= {name: {"patch_size": 2, "width": 8, "blocks": 1} for name in ("jet", "tarflow")}
+    small["realnvp"] = {"levels": 1, "hidden_channels": 4, "blocks": 1}
     options = small.get(flow, {"steps": 1})
     assert Settings(flow=flow, **options).build((4, 4, 1), None).event_shape == (4, 4, 1)
     conditional = "num_classes" in inspect.signature(tg.flows.RECIPES[flow]).parameters

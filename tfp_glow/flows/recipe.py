@@ -84,18 +84,13 @@ def recipe(
         @functools.wraps(function)
         def build(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Flow:
             bound = signature.bind(*args, **kwargs)
-            for argument, value in bound.arguments.items():
-                if isinstance(value, np.integer):
-                    bound.arguments[argument] = int(value)
+            bound.arguments.update(_whole_numbers(bound.arguments))
             event_shape = bound.arguments.get("event_shape")
             elsewhere = options_elsewhere(name, event_shape)
             _refuse(elsewhere & bound.arguments.keys(), event_shape)
             bound.apply_defaults()
             arguments = {n: v for n, v in bound.arguments.items() if n not in elsewhere}
-            for argument, value in arguments.items():
-                optional = "None" in str(signature.parameters[argument].annotation)
-                if argument in _CHECKS and not (value is None and optional):
-                    _CHECKS[argument](value, argument)
+            _check(arguments, signature)
             flow = function(*bound.args, **bound.kwargs)
             flow.remember_recipe(name, arguments)
             return flow
@@ -113,6 +108,18 @@ def options_elsewhere(name: str, event_shape) -> frozenset[str]:
         return _OF_IMAGES[name]
     is_image = isinstance(event_shape, Sized) and len(event_shape) == 3
     return _OF_VECTORS[name] if is_image else frozenset()
+
+
+def _whole_numbers(arguments: dict) -> dict:
+    """Those of the arguments that are NumPy's integers, as Python's."""
+    return {name: int(value) for name, value in arguments.items() if isinstance(value, np.integer)}
+
+
+def _check(arguments: dict, signature: inspect.Signature) -> None:
+    for argument, value in arguments.items():
+        optional = "None" in str(signature.parameters[argument].annotation)
+        if argument in _CHECKS and not (value is None and optional):
+            _CHECKS[argument](value, argument)
 
 
 def _refuse(options: frozenset[str], event_shape) -> None:

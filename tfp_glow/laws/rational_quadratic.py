@@ -37,14 +37,23 @@ class Bin:
         return self.z + numerator / denominator, log_slope
 
     def solve(self, z):
-        """The fraction t of the bin at which the spline comes to z."""
-        mean_slope, curvature = self._shape
+        """The fraction t of the bin at which the spline comes to z.
+
+        The equation is quadratic in t. Here its discriminant is a sum of squares, and no two terms
+        cancel in its root: where slopes at the knots differ a thousandfold from the bin's own, the
+        usual b^2 - 4 a c comes out negative, and the spline NaN, or z is missed by a part of the
+        bin.
+        """
+        mean_slope = self.height / self.width
         rise = tf.clip_by_value(z - self.z, 0.0, self.height)
-        a = self.height * (mean_slope - self.slope) + rise * curvature
-        b = self.height * self.slope - rise * curvature
-        c = -mean_slope * rise
-        # The larger root's form, 2 c / (-b - sqrt), does not cancel where a is small.
-        return 2 * c / (-b - tf.sqrt(b**2 - 4 * a * c))
+        below, above = rise / self.height, (self.height - rise) / self.height
+        tilt = self.slope * above - self.next_slope * below
+        falls = tilt > 0
+        # Not tf.abs, whose gradient at 0 is that of neither root.
+        size = tf.where(falls, tilt, -tilt)
+        root = size + tf.sqrt(tilt**2 + 4 * mean_slope**2 * below * above)
+        up, down = 2 * mean_slope * below, 2 * mean_slope * above
+        return tf.where(falls, up / (up + root), root / (root + down))
 
     @property
     def _shape(self):

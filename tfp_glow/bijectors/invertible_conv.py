@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from tfp_glow.core.bijector import FlowBijector
 from tfp_glow.core.checks import check_choice
+from tfp_glow.core.products import multiply_precisely
 from tfp_glow.core.randomness import random_generator
-from tfp_glow.core.shapes import multiply_last
 
 __all__ = ["Invertible1x1Conv"]
 
@@ -99,13 +99,13 @@ class Invertible1x1Conv(FlowBijector):
         return self._mix(x, self._matrix(), self._log_abs_det())
 
     def _mix(self, value, matrix, log_det):
-        return multiply_last(value, tf.transpose(matrix)), self.full_log_det(value, log_det)
+        return multiply_precisely(value, tf.transpose(matrix)), self.full_log_det(value, log_det)
 
     def _matrix(self):
         if self._parameterization == "plain":
             return tf.convert_to_tensor(self.kernel)
         lower, upper = self._triangles()
-        return tf.matmul(self.permutation, lower) @ upper
+        return multiply_precisely(multiply_precisely(self.permutation, lower), upper)
 
     def _inverse_matrix(self):
         if self._parameterization == "plain":

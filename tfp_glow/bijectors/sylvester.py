@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from tfp_glow.core.amortized import AmortizedBijector
 from tfp_glow.core.checks import check_choice, check_positive_int
+from tfp_glow.core.products import multiply_precisely
 from tfp_glow.core.randomness import random_generator
-from tfp_glow.core.shapes import multiply_last
 from tfp_glow.solvers.roots import solve_for_latent
 
 __all__ = ["Sylvester"]
@@ -92,13 +92,13 @@ class Sylvester(AmortizedBijector):
 
     def _forward_and_log_det(self, z, condition=None):
         q, a, b, offset = self._matrices(condition)
-        along = multiply_last(multiply_last(z, q), tf.linalg.matrix_transpose(b))
+        along = multiply_precisely(multiply_precisely(z, q), tf.linalg.matrix_transpose(b))
         tanh = tf.tanh(along + offset)
         return z + _push(q, a, tanh), _log_det(a, b, tanh)
 
     def _inverse_and_log_det(self, x, condition=None):
         q, a, b, offset = self._matrices(condition)
-        tanh = self._solve(multiply_last(x, q), a, b, offset)
+        tanh = self._solve(multiply_precisely(x, q), a, b, offset)
         return x - _push(q, a, tanh), -_log_det(a, b, tanh)
 
     def _solve(self, y, a, b, offset):
@@ -129,8 +129,8 @@ class Sylvester(AmortizedBijector):
 
 
 def _push(q, a, tanh):
-    along = multiply_last(tanh, tf.linalg.matrix_transpose(a))
-    return multiply_last(along, tf.linalg.matrix_transpose(q))
+    along = multiply_precisely(tanh, tf.linalg.matrix_transpose(a))
+    return multiply_precisely(along, tf.linalg.matrix_transpose(q))
 
 
 def _bounded_triangle(matrix):

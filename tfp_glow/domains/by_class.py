@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.checks import check_number, check_positive_int
+from tfp_glow.core.products import multiply_precisely
 from tfp_glow.domains.tie import Tie
 
 __all__ = ["ByClass"]
@@ -72,7 +73,7 @@ class ByClass(Tie):
     def logits(self, z):
         """log p(x given c) - log p(x) of each class, `[..., num_classes]`."""
         offsets = 0.5 * tf.reduce_sum(tf.square(self._means), -1)
-        return tf.einsum("...d,cd->...c", z, self._means) - offsets
+        return multiply_precisely(z, tf.transpose(self._means)) - offsets
 
     def get_config(self) -> dict:
         return {"num_classes": self._num_classes, "separation": self._separation}

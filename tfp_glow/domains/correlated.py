@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.checks import check_bool
+from tfp_glow.core.products import multiply_precisely
 from tfp_glow.domains.tie import Tie
 
 __all__ = ["Correlated"]
@@ -95,7 +96,7 @@ class Correlated(Tie):
 
     def carry_back(self, z):
         z = self._signed(z)
-        return tf.einsum("ji,...j->...i", self._rotation, z) if self._rotated else z
+        return multiply_precisely(z, self._rotation) if self._rotated else z
 
     def conditional(self, z_x) -> tuple:
         """Mean and standard deviation of y's latents given those of x."""
@@ -117,7 +118,7 @@ class Correlated(Tie):
         return {"rotated": self._rotated}
 
     def _turned(self, z_x):
-        return tf.einsum("ij,...j->...i", self._rotation, z_x) if self._rotated else z_x
+        return multiply_precisely(z_x, tf.transpose(self._rotation)) if self._rotated else z_x
 
     def _signed(self, z):
         return tf.where(self._raw < 0.0, -z, z)

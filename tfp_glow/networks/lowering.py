@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfp_glow.core import modes
-from tfp_glow.core.compat import in_xla
-from tfp_glow.core.modes import Backend
+from tfp_glow.core.backend import backend
 from tfp_glow.core.shapes import multiply_last
 
 __all__ = ["convolve"]
@@ -24,24 +22,16 @@ def convolve(x, kernel):
     convolutions hundredfold slower than products, so there every convolution is a product.
     """
     size, _, inputs, outputs = kernel.shape
-    backend = _backend()
-    if backend == "accelerator":
+    place = backend()
+    if place == "accelerator":
         return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
     if size == 1:
         return multiply_last(x, kernel[0, 0])
-    if outputs <= NARROW * inputs or (backend == "cpu_xla" and outputs <= inputs):
+    if outputs <= NARROW * inputs or (place == "cpu_xla" and outputs <= inputs):
         return _shifted_products(x, kernel)
-    if backend == "cpu_xla":
+    if place == "cpu_xla":
         return multiply_last(_patches(x, size), tf.reshape(kernel, [size * size * inputs, outputs]))
     return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
-
-
-def _backend() -> Backend:
-    if modes.current().backend is not None:
-        return modes.current().backend
-    if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
-        return "accelerator"
-    return "cpu_xla" if in_xla(tf.compat.v1.get_default_graph()) else "cpu"
 
 
 def _shifted_products(x, kernel):

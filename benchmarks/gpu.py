@@ -2,162 +2,246 @@
 
     python -m benchmarks.gpu export FOLDER --steps 32 --width 512 --batch 64 --networks bfloat16
     python -m benchmarks.gpu run FOLDER --repeats 20 --peak-tflops 989
+    python -m benchmarks.gpu check FOLDER
+    python -m benchmarks.gpu train FOLDER --data cifar10.npz --minutes 5
+    python -m benchmarks.gpu torch --steps 32 --width 512 --batch 64 --networks bfloat16
 
-`export` needs TensorFlow and jaxlib; `run` needs JAX and NumPy, and runs on JAX's first device.
+`export` needs TensorFlow; `run`, `check` and `train` need JAX and NumPy, and use its first device;
+`torch` needs PyTorch, and normflows for `--peer normflows_glow`. With its data `export` sets the
+flow as `fit` would.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import pathlib
 import statistics
 import time
 
 import numpy as np
 
-from benchmarks.common import model_flops, random_images, report, timed
-from benchmarks.compilers import compile_here, to_stablehlo
+from benchmarks.common import (
+    IMAGE_SHAPE,
+    model_flops,
+    random_batches,
+    random_images,
+    report,
+    timed,
+)
+from benchmarks.exported import Exported, redraw_kernels, write
+from benchmarks.images import Images
+from benchmarks.residual import Budget
 
-KEYS = ("device", "steps", "width", "batch", "networks", "gradient")
+MODEL = ("model", "steps", "width", "batch", "networks", "gradient", "products")
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-KERNEL_STD = 0.05
 
 
 def main() -> None:
-    """Exports the program, or runs one."""
+    """Exports programs, or runs one."""
     options = _options()
     options.action(options)
 
 
-def export_step(options: argparse.Namespace) -> None:
-    """Writes step.stablehlo, state.npz and manifest.json."""
-    from benchmarks.training import export, glow
+def export_programs(options: argparse.Namespace) -> None:
+    """Writes the programs of a training step and of an evaluation."""
+    import tensorflow as tf
 
+    from benchmarks.training import export, export_evaluation, glow
+
+    tf.config.experimental.enable_tensor_float_32_execution(options.products == "tf32")
     flow = glow(
         steps=options.steps,
         width=options.width,
         reversible=options.reversible,
         network_dtype=POLICIES[options.networks],
     )
-    redrawn = _redraw_kernels(flow)
-    flow.initialize(random_images(options.batch))
-    program = export(flow, batch=options.batch, backend="accelerator")
-    arrays = [*program.state, *program.constants]
-    options.folder.mkdir(parents=True, exist_ok=True)
-    (options.folder / "step.stablehlo").write_bytes(to_stablehlo(program.hlo))
-    kept = {str(i): a for i, a in enumerate(arrays) if i not in redrawn}
-    np.savez_compressed(options.folder / "state.npz", **kept)
-    manifest = {
-        "configuration": _configuration(options),
-        "model_flops": model_flops(steps=options.steps, width=options.width, batch=options.batch),
-        "inputs": [{"shape": a.shape, "dtype": a.dtype.name} for a in arrays],
-        "state": len(program.state),
-        "redrawn": sorted(redrawn),
-    }
-    (options.folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    redrawn = redraw_kernels([v for v in flow.bijector.keras_variables if v.trainable])
+    flow.initialize(_first_images(options))
+    place = {"batch": options.batch, "backend": "accelerator"}
+    step, evaluation = export(flow, **place), export_evaluation(flow, **place)
+    configuration = _configuration("ours_glow", options) | {"state": len(step.state)}
+    write(
+        options.folder,
+        {"step": step.hlo, "evaluation": evaluation.hlo},
+        [*step.state, *step.constants],
+        redrawn,
+        configuration | {"parameters": len(evaluation.state)},
+    )
+
+
+def _first_images(options) -> np.ndarray:
+    if options.data is None:
+        return random_images(options.batch)
+    images = Images.load(options.data, halve=False, bits=8)
+    first = next(random_batches(images.train, options.batch))
+    uniform = np.random.default_rng(0).random(first.shape, "float32")
+    return (first + uniform) / np.float32(images.num_bins) - np.float32(0.5)
 
 
 def run_step(options: argparse.Namespace) -> None:
-    """Times the exported step on JAX's first device."""
-    manifest = json.loads((options.folder / "manifest.json").read_text())
-    program = (options.folder / "step.stablehlo").read_bytes()
-    start = time.perf_counter()
-    executable, device = compile_here(program)
-    compile_s = time.perf_counter() - start
-    losses, seconds = _train(executable, device, options, manifest)
-    step_s = statistics.median(seconds)
-    tflops = manifest["model_flops"] / step_s / 1e12
-    row = {
-        "device": device.device_kind,
-        **manifest["configuration"],
-        "compile_s": compile_s,
-        "step_s": step_s,
-        "images_per_s": manifest["configuration"]["batch"] / step_s,
-        "model_tflops": tflops,
-        "share_of_peak": tflops / options.peak_tflops if options.peak_tflops else None,
-        "temporaries_mb": executable.get_compiled_memory_stats().temp_size_in_bytes / 1e6,
-        "peak_mb": (device.memory_stats() or {}).get("peak_bytes_in_use", 0) / 1e6 or None,
-        "first_loss": losses[0],
-        "last_loss": losses[-1],
-        "repeats": options.repeats,
-    }
-    report("gpu", [row], keys=KEYS)
-
-
-def _train(executable, device, options, manifest: dict) -> tuple[list[float], list[float]]:
-    """Losses and seconds of steps, each fed with the outputs of the one before."""
+    """Times the exported step, each fed with the outputs of the one before."""
     import jax
 
-    arrays = _initial_values(options.folder, manifest)
-    batch = manifest["configuration"]["batch"]
-    x, *values = jax.device_put([random_images(batch), *arrays], device)
-    state, constants = values[: manifest["state"]], values[manifest["state"] :]
+    exported = Exported(options.folder)
+    configuration = exported.configuration
+    start = time.perf_counter()
+    call, executable = exported.compile("step")
+    compile_s = time.perf_counter() - start
+    device = jax.devices()[0]
+    x, *values = jax.device_put([random_images(configuration["batch"]), *exported.values], device)
+    rate = jax.device_put(np.float32(1e-3), device)
+    state, constants = values[: configuration["state"]], values[configuration["state"] :]
     losses = []
 
     def step() -> None:
-        outputs = executable.execute_sharded([x, *state, *constants])
-        loss, *state[:] = [o[0] for o in outputs.disassemble_into_single_device_arrays()]
+        loss, *state[:] = call([x, rate, *state, *constants])
         losses.append(float(loss))
 
     step()  # The first run allocates.
     seconds = [timed(step) for _ in range(options.repeats)]
-    return losses, seconds
+    row = {"device": device.device_kind, **_named(configuration), "compile_s": compile_s}
+    row |= _speed(row, seconds, options.peak_tflops)
+    row |= {
+        "temporaries_mb": executable.get_compiled_memory_stats().temp_size_in_bytes / 1e6,
+        "first_loss": losses[0],
+        "last_loss": losses[-1],
+    }
+    report("gpu", [row], keys=("device", *MODEL))
 
 
-def _redraw_kernels(flow) -> set[int]:
-    """Sets the large kernels to what `_kernel` draws again elsewhere, and tells their indices.
+def run_torch(options: argparse.Namespace) -> None:
+    """Times a PyTorch peer's step on the same images."""
+    import torch
 
-    So the folder stays small.
+    from benchmarks import torch_peers
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = (
+        options.products == "tf32"
+    )
+    torch.backends.cudnn.benchmark = True
+    sizes = {"steps": options.steps, "width": options.width, "batch": options.batch}
+    place = {"device": options.device, "autocast": options.networks == "bfloat16"}
+    peer = getattr(torch_peers, options.peer)(**sizes, **place)
+    seconds = [timed(peer.train) for _ in range(options.repeats + 3)]
+    on_gpu = options.device == "cuda"
+    row = {
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        **_configuration(options.peer, options),
+        "compile_s": None,
+        **_speed(sizes, seconds[3:], options.peak_tflops),
+        "peak_mb": torch.cuda.max_memory_allocated() / 1e6 if on_gpu else None,
+    }
+    report("gpu", [row], keys=("device", *MODEL))
+
+
+def check(options: argparse.Namespace) -> None:
+    """Tells the loss and the error of decode(encode(x)) where every weight is off its start.
+
+    The same on every machine, but for what rounding does there.
     """
-    trained = [v for v in flow.bijector.keras_variables if v.trainable]
-    large = {i for i, v in enumerate(trained) if v.numpy().size > 2**16 and v.numpy().std() > 0}
-    redrawn = {i for i in large if trained[i].name.endswith("kernel")}
-    for index in redrawn:
-        trained[index].assign(_kernel(index, trained[index].shape))
-    return redrawn
+    import jax
+
+    exported = Exported(options.folder)
+    configuration, values = exported.configuration, exported.values
+    values = [*values[: configuration["parameters"]], *values[configuration["state"] :]]
+    for index in range(configuration["parameters"]):
+        noise = np.random.default_rng(index).standard_normal(values[index].shape, "float32")
+        values[index] = values[index] + np.float32(options.spread) * noise
+    x = random_images(configuration["batch"])
+    z = np.zeros([len(x), math.prod(IMAGE_SHAPE)], "float32")
+    call, _ = exported.compile("evaluation")
+    loss, error, _ = call(jax.device_put([x, z, *values]))
+    row = {
+        "device": jax.devices()[0].device_kind,
+        **_named(configuration),
+        "bits_per_dim": float(loss),
+        "round_trip": float(error),
+    }
+    report("gpu_check", [row], keys=("device", *MODEL))
 
 
-def _kernel(index: int, shape) -> np.ndarray:
-    normal = np.random.default_rng(index).standard_normal(tuple(shape), "float32")
-    return normal * np.float32(KERNEL_STD)
+def train(options: argparse.Namespace) -> None:
+    """Trains on images for so many minutes, and measures the test images."""
+    from benchmarks.gpu_training import Training
+
+    training = Training(Exported(options.folder), options.data)
+    budget = Budget(options.minutes, clock=time.perf_counter)
+    curve = training.fit(budget, options.rate)
+    row = {
+        "device": training.device_kind,
+        **_named(training.configuration),
+        "data": pathlib.Path(options.data).stem,
+        "minutes": options.minutes,
+        "rate": options.rate,
+        **training.measure(),
+        "training_steps": training.steps,
+        "curve": curve,
+    }
+    np.save(options.samples, training.sample(options.temperature))
+    report("gpu_training", [row], keys=("device", *MODEL, "data", "minutes", "rate"))
 
 
-def _initial_values(folder: pathlib.Path, manifest: dict) -> list[np.ndarray]:
-    redrawn = set(manifest["redrawn"])
-    with np.load(folder / "state.npz") as kept:
-        return [
-            _kernel(i, spec["shape"]) if i in redrawn else kept[str(i)]
-            for i, spec in enumerate(manifest["inputs"])
-        ]
-
-
-def _configuration(options: argparse.Namespace) -> dict:
+def _configuration(model: str, options: argparse.Namespace) -> dict:
     return {
+        "model": model,
         "steps": options.steps,
         "width": options.width,
         "batch": options.batch,
         "networks": options.networks,
         "gradient": "reversible" if options.reversible else "stored",
+        "products": options.products,
+    }
+
+
+def _named(configuration: dict) -> dict:
+    return {key: configuration[key] for key in MODEL}
+
+
+def _speed(sizes: dict, seconds: list[float], peak_tflops: float | None) -> dict:
+    sizes = {key: sizes[key] for key in ("steps", "width", "batch")}
+    step_s = statistics.median(seconds)
+    tflops = model_flops(**sizes) / step_s / 1e12
+    return {
+        "step_s": step_s,
+        "images_per_s": sizes["batch"] / step_s,
+        "model_tflops": tflops,
+        "share_of_peak": tflops / peak_tflops if peak_tflops else None,
+        "repeats": len(seconds),
     }
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    export = commands.add_parser("export")
-    export.set_defaults(action=export_step)
-    export.add_argument("folder", type=pathlib.Path)
-    export.add_argument("--steps", type=int, default=32)
-    export.add_argument("--width", type=int, default=512)
-    export.add_argument("--batch", type=int, default=64)
-    export.add_argument("--networks", choices=POLICIES, default="float32")
+    for action, name in ((export_programs, "export"), (run_torch, "torch")):
+        command = commands.add_parser(name)
+        command.set_defaults(action=action, reversible=False)
+        command.add_argument("--steps", type=int, default=32)
+        command.add_argument("--width", type=int, default=512)
+        command.add_argument("--batch", type=int, default=64)
+        command.add_argument("--networks", choices=POLICIES, default="float32")
+        command.add_argument("--products", choices=("tf32", "float32"), default="tf32")
+    export, torch = commands.choices["export"], commands.choices["torch"]
     export.add_argument("--reversible", action="store_true")
-    run = commands.add_parser("run")
-    run.set_defaults(action=run_step)
-    run.add_argument("folder", type=pathlib.Path)
-    run.add_argument("--repeats", type=int, default=20)
-    run.add_argument("--peak-tflops", type=float, help="the chip's peak, for its share")
+    export.add_argument("--data", help="images to set the flow from, as Keras has them")
+    torch.add_argument("--peer", choices=("torch_glow", "normflows_glow"), default="torch_glow")
+    torch.add_argument("--device", default="cuda")
+    for action, name in ((run_step, "run"), (check, "check"), (train, "train")):
+        command = commands.add_parser(name)
+        command.set_defaults(action=action)
+    run, check_, training = (commands.choices[name] for name in ("run", "check", "train"))
+    for command in (run, torch):
+        command.add_argument("--repeats", type=int, default=20)
+        command.add_argument("--peak-tflops", type=float, help="the chip's peak, for its share")
+    for command in (export, run, check_, training):
+        command.add_argument("folder", type=pathlib.Path)
+    check_.add_argument("--spread", type=float, default=1e-3, help="of what is added to weights")
+    training.add_argument("--data", required=True, help="cifar10.npz, as Keras has it, or alike")
+    training.add_argument("--minutes", type=float, default=5.0)
+    training.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate")
+    training.add_argument("--temperature", type=float, default=0.8, help="of the samples")
+    training.add_argument("--samples", type=pathlib.Path, default="runs/gpu/samples.npy")
     return parser.parse_args()
 
 

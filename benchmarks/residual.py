@@ -77,10 +77,11 @@ class Budget:
 
     Args:
       minutes: How much of it there is.
+      clock: What tells the time.
     """
 
-    def __init__(self, minutes: float):
-        self._all, self._start = 60.0 * minutes, time.process_time()
+    def __init__(self, minutes: float, *, clock: Callable[[], float] = time.process_time):
+        self._all, self._clock, self._start = 60.0 * minutes, clock, clock()
 
     @property
     def share(self) -> float:
@@ -90,7 +91,7 @@ class Budget:
     @property
     def seconds(self) -> float:
         """How many seconds of it are spent."""
-        return time.process_time() - self._start
+        return self._clock() - self._start
 
     def learning_rate(self, highest: float) -> float:
         """Up over a fiftieth of the time, then down along a cosine."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow.core.checks import check_number
 from tfp_glow.core.shapes import multiply_last
 from tfp_glow.networks.lowering import convolve
 
@@ -23,11 +25,20 @@ class _PaddedConv2D(keras.layers.Layer):
     convolved once, into a map that is added to the output.
     """
 
-    def __init__(self, filters: int, kernel_size: int, kernel_initializer, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int,
+        *,
+        kernel_initializer,
+        log_scale_initializer="zeros",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
         self.kernel_initializer = kernel_initializer
+        self.log_scale_initializer = log_scale_initializer
 
     def build(self, input_shape) -> None:
         size = (self.kernel_size, self.kernel_size)
@@ -42,7 +53,7 @@ class _PaddedConv2D(keras.layers.Layer):
             )
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
         self.log_scale = self.add_weight(
-            shape=(self.filters,), initializer="zeros", name="log_scale"
+            shape=(self.filters,), initializer=self.log_scale_initializer, name="log_scale"
         )
 
     def _convolve(self, x, scale):
@@ -87,7 +98,7 @@ class ActNormConv2D(_PaddedConv2D):
 
     def __init__(self, filters: int, kernel_size: int, *, seed: int | None = None, **kwargs):
         initializer = keras.initializers.RandomNormal(stddev=0.05, seed=seed)
-        super().__init__(filters, kernel_size, initializer, **kwargs)
+        super().__init__(filters, kernel_size, kernel_initializer=initializer, **kwargs)
 
     def call(self, x):
         return self._convolve(x, tf.exp(self.log_scale))
@@ -103,10 +114,26 @@ class ActNormConv2D(_PaddedConv2D):
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class ZeroConv2D(_PaddedConv2D):
-    """A convolution that starts at zero: (conv(x) + bias) * exp(3 log_scale)."""
+    """A convolution that starts at zero: (conv(x) + bias) * exp(3 log_scale).
 
-    def __init__(self, filters: int, kernel_size: int, **kwargs):
-        super().__init__(filters, kernel_size, keras.initializers.Zeros(), **kwargs)
+    Args:
+      filters: Channels of the output.
+      kernel_size: Height and width of the kernel, odd.
+      scale: exp(3 log_scale) at the start. Of many inputs a scale below 1 keeps the first steps
+        of an optimizer such as Adam, which moves every weight by its rate however small its
+        gradient is, from moving the output far.
+    """
+
+    def __init__(self, filters: int, kernel_size: int, *, scale: float = 1.0, **kwargs):
+        self.scale = check_number(scale, "scale", above=0)
+        initializers = {
+            "kernel_initializer": keras.initializers.Zeros(),
+            "log_scale_initializer": keras.initializers.Constant(math.log(scale) / 3.0),
+        }
+        super().__init__(filters, kernel_size, **initializers, **kwargs)
 
     def call(self, x):
         return self._convolve(x, tf.exp(3.0 * tf.convert_to_tensor(self.log_scale)))
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "scale": self.scale}

@@ -12,6 +12,9 @@ from tfp_glow.networks.conv_network import ConvNetwork
 
 __all__ = ["GlowNetwork"]
 
+# By trial; see "First steps" in benchmarks/README.md.
+_FIRST_SCALE = 0.1
+
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class GlowNetwork(ConvNetwork):
@@ -19,8 +22,10 @@ class GlowNetwork(ConvNetwork):
 
     The hidden convolutions start as N(0, 0.05) and are each followed by activation
     normalization, set from data by `initialize`. The last starts at zero, so that a
-    coupling starts at its law's zero point. Zero padding carries an indicator channel. A
-    condition vector enters through a dense layer, added to the first convolution's output.
+    coupling starts at its law's zero point, and with a scale of 0.1, not the paper's 1, so that
+    the couplings of a deep flow do not all leave it in the first steps. Zero padding carries an
+    indicator channel. A condition vector enters through a dense layer, added to the first
+    convolution's output.
 
     Args:
       outputs: Channels of the output.
@@ -72,7 +77,7 @@ class GlowNetwork(ConvNetwork):
         options = {"dtype": self.dtype_policy}
         self.first = ActNormConv2D(hidden_channels, 3, seed=first, name="first", **options)
         self.second = ActNormConv2D(hidden_channels, 1, seed=second, name="second", **options)
-        self.last = ZeroConv2D(outputs, 3, name="last", **options)
+        self.last = ZeroConv2D(outputs, 3, scale=_FIRST_SCALE, name="last", **options)
         self.first.build((None, *inputs))
         self.second.build((None, *inputs[:2], hidden_channels))
         self.last.build((None, *inputs[:2], hidden_channels))

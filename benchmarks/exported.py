@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.compilers import compile_here, to_stablehlo
 
-__all__ = ["Exported", "redraw_kernels", "write"]
+__all__ = ["Exported", "redraw_kernels", "seeded_normal", "write"]
 
 LARGE = 2**16
 
@@ -37,11 +37,25 @@ def redraw_kernels(variables: Sequence) -> dict[int, float]:
 def write(
     folder: pathlib.Path,
     programs: dict[str, bytes],
-    values: Sequence[np.ndarray],
+    state: Sequence[np.ndarray],
+    constants: Sequence[np.ndarray],
+    *,
+    parameters: int,
     redrawn: dict[int, float],
     configuration: dict,
 ) -> None:
-    """Writes programs that take the same values after their arguments."""
+    """Writes programs and the values that they take after their arguments.
+
+    Args:
+      folder: Where to.
+      programs: Serialized HloModules by name.
+      state: What training changes, the parameters first.
+      constants: What it does not.
+      parameters: Number of parameters in the state.
+      redrawn: What `redraw_kernels` gave back.
+      configuration: What is to be told of the flow.
+    """
+    values = [*state, *constants]
     folder.mkdir(parents=True, exist_ok=True)
     for name, hlo in programs.items():
         (folder / f"{name}.hlo").write_bytes(hlo)
@@ -49,6 +63,8 @@ def write(
     np.savez_compressed(folder / "values.npz", **kept)
     manifest = {
         "configuration": configuration,
+        "state": len(state),
+        "parameters": parameters,
         "shapes": [value.shape for value in values],
         "redrawn": {str(index): spread for index, spread in redrawn.items()},
     }
@@ -71,9 +87,22 @@ class Exported:
         """What is told of the flow."""
         return self._manifest["configuration"]
 
+    @property
+    def state(self) -> list[np.ndarray]:
+        """Initial values of what training changes."""
+        return self._values[: self._manifest["state"]]
+
+    @property
+    def constants(self) -> list[np.ndarray]:
+        """Values that training leaves alone."""
+        return self._values[self._manifest["state"] :]
+
+    def parameters_of(self, state: list) -> list:
+        """The flow's own part of a state, without the optimizer's."""
+        return state[: self._manifest["parameters"]]
+
     @functools.cached_property
-    def values(self) -> list[np.ndarray]:
-        """The values that programs take after their arguments."""
+    def _values(self) -> list[np.ndarray]:
         redrawn = self._manifest["redrawn"]
         with np.load(self._folder / "values.npz") as kept:
             return [
@@ -94,5 +123,9 @@ class Exported:
 
 
 def _kernel(index: int, shape, spread: float) -> np.ndarray:
-    normal = np.random.default_rng(index).standard_normal(tuple(shape), "float32")
-    return normal * np.float32(spread)
+    return np.float32(spread) * seeded_normal(index, shape)
+
+
+def seeded_normal(seed: int, shape) -> np.ndarray:
+    """Standard normal values, the same everywhere."""
+    return np.random.default_rng(seed).standard_normal(tuple(shape), "float32")

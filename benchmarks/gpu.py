@@ -29,7 +29,7 @@ from benchmarks.common import (
     report,
     timed,
 )
-from benchmarks.exported import Exported, redraw_kernels, write
+from benchmarks.exported import Exported, redraw_kernels, seeded_normal, write
 from benchmarks.images import Images
 from benchmarks.residual import Budget
 
@@ -57,26 +57,29 @@ def export_programs(options: argparse.Namespace) -> None:
         network_dtype=POLICIES[options.networks],
     )
     redrawn = redraw_kernels([v for v in flow.bijector.keras_variables if v.trainable])
-    flow.initialize(_first_images(options))
+    _initialize(flow, options)
     place = {"batch": options.batch, "backend": "accelerator"}
     step, evaluation = export(flow, **place), export_evaluation(flow, **place)
-    configuration = _configuration("ours_glow", options) | {"state": len(step.state)}
     write(
         options.folder,
         {"step": step.hlo, "evaluation": evaluation.hlo},
-        [*step.state, *step.constants],
-        redrawn,
-        configuration | {"parameters": len(evaluation.state)},
+        step.state,
+        step.constants,
+        parameters=len(evaluation.state),
+        redrawn=redrawn,
+        configuration=_configuration("ours_glow", options),
     )
 
 
-def _first_images(options) -> np.ndarray:
+def _initialize(flow, options: argparse.Namespace) -> None:
+    from tfp_glow import Dequantized
+
     if options.data is None:
-        return random_images(options.batch)
+        flow.initialize(random_images(options.batch))
+        return
     images = Images.load(options.data, halve=False, bits=8)
     first = next(random_batches(images.train, options.batch))
-    uniform = np.random.default_rng(0).random(first.shape, "float32")
-    return (first + uniform) / np.float32(images.num_bins) - np.float32(0.5)
+    Dequantized(flow, images.num_bins).initialize(first, seed=0)
 
 
 def run_step(options: argparse.Namespace) -> None:
@@ -88,19 +91,17 @@ def run_step(options: argparse.Namespace) -> None:
     start = time.perf_counter()
     call, executable = exported.compile("step")
     compile_s = time.perf_counter() - start
-    device = jax.devices()[0]
-    x, *values = jax.device_put([random_images(configuration["batch"]), *exported.values], device)
-    rate = jax.device_put(np.float32(1e-3), device)
-    state, constants = values[: configuration["state"]], values[configuration["state"] :]
+    arguments = [random_images(configuration["batch"]), np.float32(1e-3)]
+    arguments, state, constants = jax.device_put((arguments, exported.state, exported.constants))
     losses = []
 
     def step() -> None:
-        loss, *state[:] = call([x, rate, *state, *constants])
+        loss, *state[:] = call([*arguments, *state, *constants])
         losses.append(float(loss))
 
     step()  # The first run allocates.
     seconds = [timed(step) for _ in range(options.repeats)]
-    row = {"device": device.device_kind, **_named(configuration), "compile_s": compile_s}
+    row = {"device": jax.devices()[0].device_kind, **configuration, "compile_s": compile_s}
     row |= _speed(row, seconds, options.peak_tflops)
     row |= {
         "temporaries_mb": executable.get_compiled_memory_stats().temp_size_in_bytes / 1e6,
@@ -143,18 +144,17 @@ def check(options: argparse.Namespace) -> None:
     import jax
 
     exported = Exported(options.folder)
-    configuration, values = exported.configuration, exported.values
-    values = [*values[: configuration["parameters"]], *values[configuration["state"] :]]
-    for index in range(configuration["parameters"]):
-        noise = np.random.default_rng(index).standard_normal(values[index].shape, "float32")
-        values[index] = values[index] + np.float32(options.spread) * noise
-    x = random_images(configuration["batch"])
+    parameters = [
+        value + np.float32(options.spread) * seeded_normal(index, value.shape)
+        for index, value in enumerate(exported.parameters_of(exported.state))
+    ]
+    x = random_images(exported.configuration["batch"])
     z = np.zeros([len(x), math.prod(IMAGE_SHAPE)], "float32")
     call, _ = exported.compile("evaluation")
-    loss, error, _ = call(jax.device_put([x, z, *values]))
+    loss, error, _ = call(jax.device_put([x, z, *parameters, *exported.constants]))
     row = {
         "device": jax.devices()[0].device_kind,
-        **_named(configuration),
+        **exported.configuration,
         "bits_per_dim": float(loss),
         "round_trip": float(error),
     }
@@ -170,7 +170,7 @@ def train(options: argparse.Namespace) -> None:
     curve = training.fit(budget, options.rate)
     row = {
         "device": training.device_kind,
-        **_named(training.configuration),
+        **training.configuration,
         "data": pathlib.Path(options.data).stem,
         "minutes": options.minutes,
         "rate": options.rate,
@@ -178,8 +178,9 @@ def train(options: argparse.Namespace) -> None:
         "training_steps": training.steps,
         "curve": curve,
     }
-    np.save(options.samples, training.sample(options.temperature))
     report("gpu_training", [row], keys=("device", *MODEL, "data", "minutes", "rate"))
+    options.samples.parent.mkdir(parents=True, exist_ok=True)
+    np.save(options.samples, training.sample(options.temperature))
 
 
 def _configuration(model: str, options: argparse.Namespace) -> dict:
@@ -192,10 +193,6 @@ def _configuration(model: str, options: argparse.Namespace) -> dict:
         "gradient": "reversible" if options.reversible else "stored",
         "products": options.products,
     }
-
-
-def _named(configuration: dict) -> dict:
-    return {key: configuration[key] for key in MODEL}
 
 
 def _speed(sizes: dict, seconds: list[float], peak_tflops: float | None) -> dict:

@@ -34,9 +34,8 @@ class Training:
         self._batch = self.configuration["batch"]
         self._images = Images.load(data, halve=False, bits=8)
         (self._step, _), (self._evaluation, _) = map(exported.compile, ("step", "evaluation"))
-        values = jax.device_put(exported.values)
-        count = self.configuration["state"]
-        self._state, self._constants = values[:count], values[count:]
+        self._state, self._constants = jax.device_put((exported.state, exported.constants))
+        self._parameters_of = exported.parameters_of
         self._draw = jax.jit(self._with_noise)
 
     @property
@@ -90,7 +89,7 @@ class Training:
         return np.clip(bins, 0, self._images.num_bins - 1).astype(np.uint8)
 
     def _evaluate(self, x, z) -> list:
-        parameters = self._state[: self.configuration["parameters"]]
+        parameters = self._parameters_of(self._state)
         return self._evaluation([x, z, *parameters, *self._constants])
 
     def _with_noise(self, images, order, key):

@@ -29,7 +29,8 @@ class Bin:
         """z, and log dz/dx, at a fraction t of the bin."""
         # Rounding can bring t past the end of a narrow bin, where the formula may fall below 0.
         t = tf.clip_by_value(t, 0.0, 1.0)
-        mean_slope, curvature, inner = *self._shape, t * (1 - t)
+        mean_slope, inner = self._mean_slope, t * (1 - t)
+        curvature = self.slope + self.next_slope - 2 * mean_slope
         denominator = mean_slope + curvature * inner
         numerator = self.height * (mean_slope * t**2 + self.slope * inner)
         slope = self.next_slope * t**2 + 2 * mean_slope * inner + self.slope * (1 - t) ** 2
@@ -44,7 +45,7 @@ class Bin:
         usual b^2 - 4 a c comes out negative, and the spline NaN, or z is missed by a part of the
         bin.
         """
-        mean_slope = self.height / self.width
+        mean_slope = self._mean_slope
         rise = tf.clip_by_value(z - self.z, 0.0, self.height)
         below, above = rise / self.height, (self.height - rise) / self.height
         tilt = self.slope * above - self.next_slope * below
@@ -56,9 +57,8 @@ class Bin:
         return tf.where(falls, up / (up + root), root / (root + down))
 
     @property
-    def _shape(self):
-        mean_slope = self.height / self.width
-        return mean_slope, self.slope + self.next_slope - 2 * mean_slope
+    def _mean_slope(self):
+        return self.height / self.width
 
 
 def bin_index(value, starts):

@@ -42,6 +42,7 @@ _OLD_NAMES = {"coupling": "law", "size": "channels", "validate_args": None}
 _OLD_DEFAULTS = {
     "base": "logistic",
     "degrees_from": 0,
+    "dropout": 0.0,
     "law": "affine_exp",
     "marginal_bins": None,
     "reach": None,
@@ -100,11 +101,11 @@ def from_config(config):
     if "recipe" in config:
         build = _known(flows.RECIPES, config["recipe"], "recipe")
         accepted = inspect.signature(build).parameters
-        # Files of before have these too, which did nothing.
-        for option in options_elsewhere(config["recipe"], arguments.get("event_shape")):
-            arguments.pop(option, None)
-        absent = {name: value for name, value in _OLD_DEFAULTS.items() if name in accepted}
-        return build(**{**absent, **_renamed(arguments, accepted)})
+        arguments = {**_OLD_DEFAULTS, **_renamed(arguments, accepted)}
+        # Files of before have options of other events too, which did nothing.
+        elsewhere = options_elsewhere(config["recipe"], arguments.get("event_shape"))
+        absent = {name for name in _OLD_DEFAULTS if name not in accepted}
+        return build(**{n: v for n, v in arguments.items() if n not in elsewhere | absent})
     build = _constructor_named(config["class"])
     return build(**_renamed(arguments, inspect.signature(build).parameters))
 

@@ -97,6 +97,9 @@ class Settings:
     hidden_units: list[int] | None = _argument(  # noqa: RUF009
         "Size of a dense network's hidden layer; repeat it for each layer."
     )
+    dropout: float | None = _argument(
+        "Share of hidden units that training drops in dense networks, or of values in revvit."
+    )
     law: str | None = _argument(
         "affine, affine_softsign, affine_exp, additive or logistic_mixture; spline for maf, iaf."
     )
@@ -123,7 +126,6 @@ class Settings:
     )
     added_channels: int | None = _argument("Channels of zeros for irevnet.", OF_CLASSIFIERS)
     depth: int | None = _argument("Layers of revvit.", OF_CLASSIFIERS)
-    dropout: float | None = _argument("Share of values that revvit drops.", OF_CLASSIFIERS)
     drop_path: float | None = _argument("Share of examples that skip a network.", OF_CLASSIFIERS)
     latents: int | None = _argument("Number of latents.", OF_AUTOENCODERS)
     prior: str | None = _argument(f"Of the latents: {', '.join(PRIORS)}.", OF_AUTOENCODERS)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfp_glow.core import modes
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.randomness import random_generator
+from tfp_glow.core.randomness import random_generator, replica_index
 
 __all__ = ["Noise", "NoisyBijector", "noise_like"]
 
@@ -33,7 +33,7 @@ class NoisyBijector(FlowBijector):
 
     def drawn_seed(self):
         """The seed `[2]` of the noise of this pass."""
-        index = tf.cast(modes.current().draw, tf.int32) + _DRAWS * _replica()
+        index = tf.cast(modes.current().draw, tf.int32) + _DRAWS * replica_index()
         return tf.convert_to_tensor(self.noise_seed) + tf.stack([index, 0])
 
     @property
@@ -53,9 +53,3 @@ def noise_like(x, kind: Noise, seed):
         return tf.random.stateless_normal(tf.shape(x), seed, dtype=x.dtype)
     bits = tf.random.stateless_uniform(tf.shape(x), seed, maxval=2, dtype=tf.int32)
     return tf.cast(2 * bits - 1, x.dtype)
-
-
-def _replica():
-    """The replica of `tf.distribute` that computes here, 0 where there are none."""
-    context = tf.distribute.get_replica_context()
-    return tf.cast(0 if context is None else context.replica_id_in_sync_group, tf.int32)

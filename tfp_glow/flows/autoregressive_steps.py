@@ -10,10 +10,12 @@ from tfp_glow.bijectors import ActNorm, Chain, FlowBijector, MaskedAutoregressiv
 from tfp_glow.core.checks import check_choice
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
+    Dropout,
     EventShape,
     MarginalBins,
     Reach,
     condition_size_of,
+    dropout_of,
     event_size,
     marginal_bins_of,
     marginals,
@@ -44,6 +46,7 @@ def autoregressive_flow(
     order: Order,
     law: str | Law,
     activation: str,
+    dropout: Dropout,
     reach: Reach | None,
     degrees_from: int | None,
     marginal_bins: MarginalBins | None,
@@ -63,6 +66,7 @@ def autoregressive_flow(
     marginal_bins = marginal_bins_of(event_shape, marginal_bins, condition_size)
     law, step_bins = _law_and_bins(law, has_marginals=marginal_bins is not None)
     reach = reach_of(reach, marginal_bins)
+    dropout = dropout_of(dropout, size, condition_size)
 
     def step(index: int) -> Chain:
         network = functools.partial(
@@ -71,6 +75,7 @@ def autoregressive_flow(
             residual=residual,
             order=_order_of(index, order),
             activation=activation,
+            dropout=dropout,
             degrees_from=degrees_from,
             seed=next(seeds),
             dtype=network_dtype or dtype,

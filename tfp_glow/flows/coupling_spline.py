@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from tfp_glow.bijectors import ActNorm, Chain, Coupling, Invertible1x1Conv, Repeat
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
+    Dropout,
     EventShape,
     MarginalBins,
     condition_size_of,
+    dropout_of,
     event_size_to_split,
     marginal_bins_of,
     marginals,
@@ -32,6 +34,7 @@ def coupling_spline(
     hidden_units: Sequence[int] = (64, 64),
     bins: int = 8,
     bound: float = 3.0,
+    dropout: Dropout = "auto",
     marginal_bins: MarginalBins | None = "auto",
     condition_size: int | None = None,
     num_classes: int | None = None,
@@ -52,6 +55,8 @@ def coupling_spline(
       hidden_units: Size of each hidden layer of their networks.
       bins: Bins of each spline of the steps.
       bound: Couplings act within [-bound, bound] and are the identity outside.
+      dropout: Share of the networks' hidden units that training drops, as `FlowModel.fit` does;
+        "auto" is 0.1, but 0 for one or two values, and under a condition. It was 0 in version 0.1.0.
       marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
         the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
         is 32, but none for vectors under a condition. None for none, nor splines of each value in
@@ -80,11 +85,16 @@ def coupling_spline(
     size, seeds = event_size_to_split(event_shape), seeds_from(seed)
     condition_size = condition_size_of(condition_size, num_classes)
     marginal_bins = marginal_bins_of(event_shape, marginal_bins, condition_size)
+    dropout = dropout_of(dropout, size, condition_size)
     step_bins = None if marginal_bins is None else bins
 
     def make_step() -> Chain:
         network = functools.partial(
-            MLP, hidden_units=hidden_units, seed=next(seeds), dtype=network_dtype or dtype
+            MLP,
+            hidden_units=hidden_units,
+            dropout=dropout,
+            seed=next(seeds),
+            dtype=network_dtype or dtype,
         )
         coupling = Coupling(
             network,

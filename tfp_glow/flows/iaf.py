@@ -88,6 +88,7 @@ def iaf(
         order=order,
         law=law,
         activation=activation,
+        dropout=0.0,
         reach=reach,
         degrees_from=degrees_from,
         marginal_bins=marginal_bins,

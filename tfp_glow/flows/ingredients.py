@@ -15,11 +15,13 @@ from tfp_glow.core.randomness import random_generator
 from tfp_glow.flow import Flow, standard_normal
 
 __all__ = [
+    "Dropout",
     "EventShape",
     "MarginalBins",
     "Reach",
     "check_image",
     "condition_size_of",
+    "dropout_of",
     "event_size",
     "event_size_to_split",
     "marginal_bins_of",
@@ -33,7 +35,9 @@ tfb, tfd = tfp.bijectors, tfp.distributions
 EventShape = int | Sequence[int]
 MarginalBins = int | Literal["auto"]
 Reach = float | Literal["auto"]
+Dropout = float | Literal["auto"]
 _BINS = 32
+_FEW = 2
 
 
 def event_size(event_shape: EventShape) -> int:
@@ -120,6 +124,16 @@ def reach_of(reach: Reach | None, marginal_bins: MarginalBins | None) -> float |
     if reach != "auto":
         return reach
     return 10.0 if marginal_bins is None else 4.0
+
+
+def dropout_of(dropout: Dropout, size: int, *conditions: int | None) -> float:
+    """`dropout`, where "auto" is a tenth for more than a few values, and none under a condition.
+
+    Networks of few values are far from learning the data by heart.
+    """
+    if dropout != "auto":
+        return dropout
+    return 0.1 if size > _FEW and all(given is None for given in conditions) else 0.0
 
 
 def vector_flow(

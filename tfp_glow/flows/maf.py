@@ -7,7 +7,7 @@ from typing import Literal
 
 from tfp_glow.flow import Flow
 from tfp_glow.flows.autoregressive_steps import AutoregressiveLaw, Order, autoregressive_flow
-from tfp_glow.flows.ingredients import EventShape, MarginalBins, Reach
+from tfp_glow.flows.ingredients import Dropout, EventShape, MarginalBins, Reach
 from tfp_glow.flows.recipe import recipe
 from tfp_glow.laws import AffineSoftsign, Law
 
@@ -26,6 +26,7 @@ def maf(
     order: Order = "reverse",
     law: AutoregressiveLaw | Law = _LAW,
     activation: str = "relu",
+    dropout: Dropout = "auto",
     reach: Reach | None = "auto",
     degrees_from: Literal[0, 1] | None = None,
     marginal_bins: MarginalBins | None = "auto",
@@ -49,6 +50,8 @@ def maf(
       order: Of the values in further steps, `"reverse"` in turn or `"random"`.
       law: What is done to each value, by name or as an object of `tfp_glow.laws`; see `Coupling`.
       activation: A Keras activation of the networks.
+      dropout: Share of the networks' hidden units that training drops, as `FlowModel.fit` does;
+        "auto" is 0.1, but 0 for one or two values, and under a condition. It was 0 in version 0.1.0.
       reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
         densities that float32 can tell; "auto" is 4 behind splines of marginals and 10 without
         them, None for as they are, as in version 0.1.0.
@@ -89,6 +92,7 @@ def maf(
         order=order,
         law=law,
         activation=activation,
+        dropout=dropout,
         reach=reach,
         degrees_from=degrees_from,
         marginal_bins=marginal_bins,

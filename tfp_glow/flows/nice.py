@@ -13,9 +13,11 @@ from tfp_glow.bijectors import Coupling, DiagonalScaling
 from tfp_glow.core.checks import check_choice
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
+    Dropout,
     EventShape,
     MarginalBins,
     condition_size_of,
+    dropout_of,
     event_size_to_split,
     seeds_from,
     vector_flow,
@@ -37,6 +39,7 @@ def nice(
     couplings: int = 4,
     hidden_units: Sequence[int] = (1000,) * 5,
     base: Literal["normal", "logistic"] | None = None,
+    dropout: Dropout = "auto",
     marginal_bins: MarginalBins | None = "auto",
     condition_size: int | None = None,
     num_classes: int | None = None,
@@ -56,6 +59,8 @@ def nice(
       hidden_units: Size of each hidden layer of their networks.
       base: Distribution of the latents, which are independent. When omitted `"normal"` for vectors
         and `"logistic"` for other events, of which each learns faster.
+      dropout: Share of the networks' hidden units that training drops, as `FlowModel.fit` does;
+        "auto" is 0.1, but 0 for one or two values, and under a condition. It was 0 in version 0.1.0.
       marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
         the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
         is 32, but none for vectors under a condition; None for none, as in version 0.1.0.
@@ -82,12 +87,17 @@ def nice(
     """
     size, seeds = event_size_to_split(event_shape), seeds_from(seed)
     condition_size = condition_size_of(condition_size, num_classes)
+    dropout = dropout_of(dropout, size, condition_size)
     base = base or ("normal" if isinstance(event_shape, int) else "logistic")
     latent = _BASES[check_choice(base, tuple(_BASES), "base")](tf.zeros([], dtype), 1.0)
 
     def coupling(index: int) -> Coupling:
         network = functools.partial(
-            MLP, hidden_units=hidden_units, seed=next(seeds), dtype=network_dtype or dtype
+            MLP,
+            hidden_units=hidden_units,
+            dropout=dropout,
+            seed=next(seeds),
+            dtype=network_dtype or dtype,
         )
         return Coupling(
             network,

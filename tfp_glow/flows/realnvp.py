@@ -18,11 +18,13 @@ from tfp_glow.bijectors import (
 )
 from tfp_glow.flow import Flow, standard_normal
 from tfp_glow.flows.ingredients import (
+    Dropout,
     EventShape,
     MarginalBins,
     Reach,
     check_image,
     condition_size_of,
+    dropout_of,
     event_size,
     event_size_to_split,
     marginal_bins_of,
@@ -44,7 +46,7 @@ _AFFINE_EXP = AffineExp(bound=2.0)
 
 
 @recipe(
-    vectors=("steps", "hidden_units", "reversible"),
+    vectors=("steps", "hidden_units", "dropout", "reversible"),
     images=("levels", "hidden_channels", "blocks"),
 )
 def realnvp(
@@ -52,6 +54,7 @@ def realnvp(
     *,
     steps: int = 4,
     hidden_units: Sequence[int] = (64, 64),
+    dropout: Dropout = "auto",
     levels: int = 2,
     hidden_channels: int = 32,
     blocks: int = 2,
@@ -77,6 +80,8 @@ def realnvp(
       event_shape: An int for vectors, `(H, W, C)` for images.
       steps: Pairs of couplings, on vectors.
       hidden_units: Size of each hidden layer of their networks, on vectors.
+      dropout: Share of the networks' hidden units that training drops, on vectors;
+        "auto" is 0.1, but 0 for one or two values, and under a condition. It was 0 in version 0.1.0.
       levels: Number of scales, of images; H and W must be divisible by 2**(levels - 1).
       hidden_channels: Width of the residual networks at the first scale, doubled at each
         further one, of images.
@@ -119,9 +124,10 @@ def realnvp(
     couplings = _Couplings(law, reach, conditions, seeds_from(seed), *dtypes)
     if isinstance(event_shape, int):
         size = event_size_to_split(event_shape)
+        network = {"hidden_units": hidden_units, "dropout": dropout_of(dropout, size, conditions)}
 
         def make_step():
-            return Chain([couplings.on_vectors(m, size, hidden_units) for m in ("even", "odd")])
+            return Chain([couplings.on_vectors(m, size, **network) for m in ("even", "odd")])
 
         return vector_flow(
             event_shape,
@@ -163,8 +169,8 @@ class _Couplings:
     dtype: str
     network_dtype: str
 
-    def on_vectors(self, mask: MaskName, size: int, hidden_units: Sequence[int]) -> Chain:
-        return self._chain(self._factory(MLP, hidden_units=hidden_units), mask, (size,))
+    def on_vectors(self, mask: MaskName, size: int, **options) -> Chain:
+        return self._chain(self._factory(MLP, **options), mask, (size,))
 
     def on_images(self, mask: MaskName, shape, *, width: int, blocks: int) -> Chain:
         factory = self._factory(ResNet, hidden_channels=width, blocks=blocks)

@@ -58,6 +58,7 @@ _CHECKS: dict[str, Callable] = {
     **dict.fromkeys(("bound", "tolerance"), functools.partial(check_number, above=0)),
     **dict.fromkeys(("coefficient", "factor_out"), _SHARE),
     "alpha": functools.partial(check_number, above=0, below=0.5),
+    "dropout": _or_auto(functools.partial(check_number, least=0, below=1)),
     "dtype": check_dtype,
     "hidden_units": check_hidden_units,
     "label_dropout": functools.partial(check_number, least=0, below=1),

@@ -62,6 +62,7 @@ class ByDegree:
         given,
         kernels: Sequence,
         biases: Sequence,
+        factors: Sequence,
         *,
         activation: Callable,
         compute_dtype: str,
@@ -74,6 +75,8 @@ class ByDegree:
           given: `[batch, size]`, what there is to know of each input.
           kernels: Of each layer, `[units, units]`, the last one's included.
           biases: Of each layer, `[units]` or `[batch, units]`, of the dtype of all sums.
+          factors: What the units of each hidden layer are multiplied by, `[batch, units]`; empty
+            where they stay as they are.
           activation: Of the hidden units, element by element.
           compute_dtype: dtype to which units are rounded.
 
@@ -83,35 +86,39 @@ class ByDegree:
         step = _Step(choose, activation, self._skips, compute_dtype)
         batch = tf.shape(given)[:1]
         kernels = [self._kernel(layer, kernel) for layer, kernel in enumerate(kernels)]
-        sums = [self._sums(layer, bias, batch) for layer, bias in enumerate(biases)]
+        sums = [self._by_unit(layer, bias, batch) for layer, bias in enumerate(biases)]
+        factors = [self._by_unit(layer, factor, batch) for layer, factor in enumerate(factors)]
         run = self._run_blocks
         if tf.executing_eagerly() and self._blocks > 1:
             # As a graph: eagerly, operation by operation, many steps would take seconds.
             run = tf.function(run, autograph=False)
-        results = run(step, self._in_order(given, batch), kernels, sums)
+        results = run(step, self._in_order(given, batch), kernels, sums, factors)
         return tuple(self._back(result, batch) for result in results)
 
-    def _run_blocks(self, step: _Step, given, kernels: list, sums: list) -> list:
+    def _run_blocks(self, step: _Step, given, kernels: list, sums: list, factors: list) -> list:
         if self._blocks == 1:
             inside = [kernel[0, :, 0] for kernel in kernels]
-            return self._run_steps(step, given[0], inside, [total[0] for total in sums])[0]
+            near, factors = [total[0] for total in sums], [factor[0] for factor in factors]
+            return self._run_steps(step, given[0], inside, near, factors)[0]
 
         def block(index, inputs, sums):
-            given, *kernels = inputs
+            given, kernels, factors = _split(inputs, len(sums))
             inside = [tf.gather(kernel, index, axis=1) for kernel in kernels]
             near = [tf.gather(total, index) for total in sums]
-            results, units = self._run_steps(step, given, inside, near)
+            results, units = self._run_steps(step, given, inside, near, factors)
             kernels = [tf.reshape(kernel, [kernel.shape[0], -1]) for kernel in kernels]
             return list(map(_add, sums, kernels, units)), results
 
-        return _scan(block, [given, *kernels], sums, [given.dtype] * 2)
+        return _scan(block, [given, *kernels, *factors], sums, [given.dtype] * 2)
 
-    def _run_steps(self, step: _Step, given, kernels: list, sums: list) -> tuple[list, list]:
+    def _run_steps(
+        self, step: _Step, given, kernels: list, sums: list, factors: list
+    ) -> tuple[list, list]:
         """The results of a block's inputs, and all units that were computed, the inputs first."""
         rows = [kernel.shape[0] for kernel in kernels]
         kernels = [tf.reshape(k, [self._block, -1, k.shape[1]]) for k in kernels]
         dtypes = [given.dtype] * 2 + [total.dtype for total in sums]
-        found = _scan(step, [given, *kernels], sums, dtypes)
+        found = _scan(step, [given, *kernels, *factors], sums, dtypes)
         pairs = zip(found[2:], rows, strict=True)
         return found[:2], [tf.reshape(units, [count, -1]) for units, count in pairs]
 
@@ -123,13 +130,13 @@ class ByDegree:
         sizes = [self._block * units.shape[1] for units in (rows, columns)]
         return tf.reshape(kernel, [self._blocks, sizes[0], self._blocks, sizes[1]])
 
-    def _sums(self, layer: int, bias, batch):
-        """`[blocks, degrees of a block, units of a degree, batch]`."""
+    def _by_unit(self, layer: int, values, batch):
+        """Values of a layer's units, `[blocks, degrees of a block, units of a degree, batch]`."""
         columns = self._units[layer + 1]
-        bias = bias + tf.zeros(tf.concat([batch, [1]], 0), bias.dtype)
-        bias = tf.gather(tf.pad(bias, [[0, 0], [0, 1]]), columns.ravel(), axis=1)
+        values = values + tf.zeros(tf.concat([batch, [1]], 0), values.dtype)
+        values = tf.gather(tf.pad(values, [[0, 0], [0, 1]]), columns.ravel(), axis=1)
         shape = [self._blocks, self._block, columns.shape[1], batch[0]]
-        return tf.reshape(tf.transpose(bias), shape)
+        return tf.reshape(tf.transpose(values), shape)
 
     def _in_order(self, given, batch):
         """`[blocks, inputs of a block, batch]`."""
@@ -150,7 +157,8 @@ class _Step:
 
     def __call__(self, index, inputs, sums: list) -> tuple[list, list]:
         """The sums with what the units add to them, and the results and the units."""
-        (given, *kernels), sums, units = inputs, list(sums), []
+        given, kernels, factors = _split(inputs, len(sums))
+        sums, units = list(sums), []
 
         def push(values, layer: int):
             units.append(tf.cast(tf.cast(values, self._compute_dtype), sums[layer].dtype))
@@ -159,18 +167,27 @@ class _Step:
         def pull(layer: int):
             return tf.cast(tf.gather(sums[layer], index), self._compute_dtype)
 
+        def active(hidden, layer: int):
+            units = self._activation(hidden)
+            return units * factors[layer] if factors else units
+
         hidden = stream = pull(0)
         for layer, skip in enumerate(self._skips, 1):
-            push(self._activation(hidden), layer)
+            push(active(hidden, layer - 1), layer)
             hidden = pull(layer)
             if skip:
                 hidden = stream = stream + hidden
-        push(self._activation(hidden), len(sums) - 1)
+        push(active(hidden, len(self._skips)), len(sums) - 1)
         # Not tf.transpose, whose second gradient XLA cannot compile in a loop.
         outputs = tf.stack(tf.unstack(pull(len(sums) - 1)), axis=1)
         chosen, *results = self._choose(tf.reshape(given, [-1, 1]), outputs)
         push(tf.reshape(chosen, [1, -1]), 0)
         return sums, [*(tf.reshape(r, [-1]) for r in results), units[-1], *units[:-1]]
+
+
+def _split(inputs: list, layers: int) -> tuple:
+    """What is given, the layers' kernels, and the factors."""
+    return inputs[0], inputs[1 : 1 + layers], inputs[1 + layers :]
 
 
 def _of_each_degree(degrees: np.ndarray, steps: int) -> np.ndarray:

@@ -10,9 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.checks import check_positive_int, check_sizes
+from tfp_glow.core.compat import is_training
 from tfp_glow.core.randomness import independent_seeds
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
+from tfp_glow.core.state import Stateful
 from tfp_glow.networks.configured import ConfiguredLayer
+from tfp_glow.networks.dropout import Dropout
 from tfp_glow.networks.incremental import ByDegree
 from tfp_glow.networks.initial import uniform
 
@@ -41,7 +44,7 @@ class MaskedDense(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
-class MADE(ConfiguredLayer):
+class MADE(ConfiguredLayer, Stateful):
     """Dense layers, masked so that the parameters of x_d read only what comes before x_d.
 
     With degrees m of the units, a connection from a unit of degree m to one of degree n is
@@ -60,11 +63,12 @@ class MADE(ConfiguredLayer):
       order: `"forward"` for x_1 first, `"reverse"` for the last one first, `"random"`, or for each
         input its place from 0.
       activation: A Keras activation that treats every unit by itself.
+      dropout: Share of the hidden units that training drops, behind every activation; see `MLP`.
       condition_size: Size of the condition vector, which every hidden unit of the first
         layer reads, or None.
       degrees_from: The hidden units' lowest degree; when omitted 0 with a condition, and 1
         without one, where units of degree 0 would be constant. It was 0 in version 0.1.0.
-      seed: Seed of the initial weights and of a random order.
+      seed: Seed of the initial weights, of a random order and of what is dropped.
       dtype: Keras dtype or policy.
       name: Name of the layer.
 
@@ -73,8 +77,8 @@ class MADE(ConfiguredLayer):
 
     Raises:
       ValueError, TypeError: If a size is no positive int, the order is none of the inputs,
-        `residual` is given layers of different sizes, or the activation mixes units, as softmax
-        does.
+        `residual` is given layers of different sizes, the activation mixes units, as softmax
+        does, or `dropout` is not in [0, 1).
 
     Example:
 
@@ -103,6 +107,7 @@ class MADE(ConfiguredLayer):
         residual: bool = False,
         order: Literal["forward", "reverse", "random"] | Sequence[int] = "forward",
         activation: str = "relu",
+        dropout: float = 0.0,
         condition_size: int | None = None,
         degrees_from: Literal[0, 1] | None = None,
         seed: int | None = None,
@@ -117,7 +122,8 @@ class MADE(ConfiguredLayer):
         self._size = size
         self._residual = residual
         layers = 2 * len(hidden_units) + 1
-        seeds = independent_seeds(seed, 2 * layers + 1)
+        seeds = independent_seeds(seed, 2 * layers + 2)
+        self.dropout = Dropout(dropout, seed=seeds.pop(), dtype=self.dtype_policy)
         # The order is drawn from where version 0.1.0 drew it, so that its files keep theirs.
         order_seed = seeds.pop(layers)
         degrees = 1 + _places(order, size, order_seed)
@@ -142,8 +148,11 @@ class MADE(ConfiguredLayer):
         if condition_size is not None:
             self.embed = self._dense(np.ones([condition_size, hidden_units[0]]), next(seeds))
         # Of a residual block's two layers the second one is added.
-        skips = [self._residual and index % 2 == 1 for index in range(len(hidden_degrees) - 1)]
-        self._by_degree = ByDegree(degrees, hidden_degrees, parameters=parameters, skips=skips)
+        later = range(len(hidden_degrees) - 1)
+        self._skips = [self._residual and index % 2 == 1 for index in later]
+        self._by_degree = ByDegree(
+            degrees, hidden_degrees, parameters=parameters, skips=self._skips
+        )
 
     def _dense(self, mask: np.ndarray, seeds: Sequence[int]) -> MaskedDense:
         """A built layer."""
@@ -161,13 +170,12 @@ class MADE(ConfiguredLayer):
         hidden = first(x)
         if condition is not None:
             hidden += self.embed(condition)
-        if self._residual:
-            for one, two in zip(rest[::2], rest[1::2], strict=True):
-                hidden += two(self.activation(one(self.activation(hidden))))
-        else:
-            for layer in rest:
-                hidden = layer(self.activation(hidden))
-        return self.last(self.activation(hidden))
+        stream = hidden
+        for index, (layer, skip) in enumerate(zip(rest, self._skips, strict=True)):
+            hidden = layer(self.dropout(self.activation(hidden), index=index))
+            if skip:
+                hidden = stream = stream + hidden
+        return self.last(self.dropout(self.activation(hidden), index=len(rest)))
 
     def one_by_one(self, choose: Callable, given, condition=None) -> tuple[tf.Tensor, tf.Tensor]:
         """Finds inputs that depend on the outputs for them, at about the cost of one call.
@@ -203,11 +211,29 @@ class MADE(ConfiguredLayer):
                 given,
                 [self._rounded(layer.kernel) for layer in layers],
                 biases,
+                self._factors(tf.shape(given)[0]),
                 activation=self.activation,
                 compute_dtype=self.compute_dtype,
             )
 
         return with_one_batch_dimension(run, given, 1, condition)
+
+    def _factors(self, batch) -> list:
+        """What dropout multiplies the units of each hidden layer by; nothing where none drop."""
+        if not (self.dropout.advances and is_training()):
+            return []
+        return [
+            self.dropout.factors(tf.stack([batch, layer.bias.shape[0]]), index, self.compute_dtype)
+            for index, layer in enumerate(self.hidden)
+        ]
+
+    @property
+    def advances(self) -> bool:
+        return self.dropout.advances
+
+    def advance(self) -> None:
+        """Draws other units to drop."""
+        self.dropout.advance()
 
     def _rounded(self, weight: keras.Variable) -> tf.Tensor:
         """A weight as layers use it, in the dtype that it is kept in."""

@@ -15,23 +15,27 @@ from tfp_glow.core.checks import (
 )
 from tfp_glow.core.randomness import independent_seeds
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
+from tfp_glow.core.state import Stateful
 from tfp_glow.networks.configured import ConfiguredLayer
+from tfp_glow.networks.dropout import Dropout
 from tfp_glow.networks.initial import uniform
 
 __all__ = ["MLP"]
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
-class MLP(ConfiguredLayer):
-    """Dense layers with an activation between them.
+class MLP(ConfiguredLayer, Stateful):
+    """Dense layers with an activation between them, behind which training may drop units.
 
     Args:
       outputs: Size of the output.
       hidden_units: Size of each hidden layer; none for an affine map.
       activation: A Keras activation.
+      dropout: Share of the hidden units that training drops. Which ones is another draw after
+        each `advance`, which `FlowModel` calls once a step; calls alone do not change it.
       inputs: `(size,)` of the input; builds the network.
       condition_size: Size of the condition vector, which is concatenated to the input, or None.
-      seed: Seed of the initial weights.
+      seed: Seed of the initial weights, and of what is dropped.
       dtype: Keras dtype or policy.
       name: Name of the layer.
 
@@ -39,12 +43,16 @@ class MLP(ConfiguredLayer):
     whose leading dimensions broadcast. Returns `[..., outputs]`.
 
     Raises:
-      ValueError, TypeError: If a size is no positive int.
+      ValueError, TypeError: If a size is no positive int, or `dropout` is not in [0, 1).
 
     Example:
 
         network = MLP(4, hidden_units=(64, 64), inputs=(2,), seed=0)
         network(tf.zeros([8, 2]))     # [8, 4]
+
+    References:
+      Hinton, Srivastava, Krizhevsky, Sutskever and Salakhutdinov, "Improving neural networks by
+      preventing co-adaptation of feature detectors", arXiv:1207.0580 (dropout).
     """
 
     def __init__(
@@ -53,6 +61,7 @@ class MLP(ConfiguredLayer):
         *,
         hidden_units: Sequence[int] = (64, 64),
         activation: str = "relu",
+        dropout: float = 0.0,
         inputs: tuple[int],
         condition_size: int | None = None,
         seed: int | None = None,
@@ -77,6 +86,7 @@ class MLP(ConfiguredLayer):
         )
         for layer, size in zip((*self.hidden, self.last), widths[:-1], strict=True):
             layer.build((None, size))
+        self.dropout = Dropout(dropout, seed=next(seeds), dtype=self.dtype_policy)
         self.built = True
 
     def call(self, inputs):
@@ -85,6 +95,14 @@ class MLP(ConfiguredLayer):
 
     def _dense(self, inputs):
         x = inputs if tf.is_tensor(inputs) else tf.concat(inputs, -1)
-        for layer in self.hidden:
-            x = layer(x)
+        for index, layer in enumerate(self.hidden):
+            x = self.dropout(layer(x), index=index)
         return self.last(x)
+
+    @property
+    def advances(self) -> bool:
+        return self.dropout.advances
+
+    def advance(self) -> None:
+        """Draws other units to drop."""
+        self.dropout.advance()

@@ -37,7 +37,7 @@ MarginalBins = int | Literal["auto"]
 Reach = float | Literal["auto"]
 Dropout = float | Literal["auto"]
 _BINS = 32
-_FEW = 2
+_COLUMNS, _MANY_COLUMNS = 3, 16
 
 
 def event_size(event_shape: EventShape) -> int:
@@ -111,8 +111,7 @@ def marginal_bins_of(
     A condition explains much of the marginals: what is left may be normal already.
     """
     under_condition = any(size is not None for size in conditions)
-    is_image = len(np.atleast_1d(event_shape)) == 3
-    return None if bins == "auto" and under_condition and not is_image else bins
+    return None if bins == "auto" and under_condition and not _is_image(event_shape) else bins
 
 
 def reach_of(reach: Reach | None, marginal_bins: MarginalBins | None) -> float | None:
@@ -126,14 +125,17 @@ def reach_of(reach: Reach | None, marginal_bins: MarginalBins | None) -> float |
     return 10.0 if marginal_bins is None else 4.0
 
 
-def dropout_of(dropout: Dropout, size: int, *conditions: int | None) -> float:
-    """`dropout`, where "auto" is a tenth for more than a few values, and none under a condition.
+def dropout_of(dropout: Dropout, event_shape: EventShape, condition_size: int | None) -> float:
+    """`dropout`, where "auto" rises with the values of a vector; 0 of images or under a condition.
 
-    Networks of few values are far from learning the data by heart.
+    Tables of many columns are soon learned by heart. Sets of images and of simulations are large.
     """
     if dropout != "auto":
         return dropout
-    return 0.1 if size > _FEW and all(given is None for given in conditions) else 0.0
+    size = event_size(event_shape)
+    if size < _COLUMNS or _is_image(event_shape) or condition_size is not None:
+        return 0.0
+    return 0.1 if size < _MANY_COLUMNS else 0.2
 
 
 def vector_flow(
@@ -178,6 +180,10 @@ def seeds_from(seed: int | None) -> Iterator[int]:
     generator = random_generator(seed)
     while True:
         yield int(generator.integers(2**31))
+
+
+def _is_image(event_shape: EventShape) -> bool:
+    return len(np.atleast_1d(event_shape)) == 3
 
 
 def _given(value, argument: str):

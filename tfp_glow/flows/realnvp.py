@@ -80,8 +80,9 @@ def realnvp(
       event_shape: An int for vectors, `(H, W, C)` for images.
       steps: Pairs of couplings, on vectors.
       hidden_units: Size of each hidden layer of their networks, on vectors.
-      dropout: Share of the networks' hidden units that training drops, on vectors;
-        "auto" is 0.1, but 0 for one or two values, and under a condition. It was 0 in version 0.1.0.
+      dropout: Share of the networks' hidden units that training drops, on vectors; see `MLP`.
+        "auto" is 0.1, from 16 values on 0.2, but 0 for two values and under a condition. It was 0
+        in version 0.1.0.
       levels: Number of scales, of images; H and W must be divisible by 2**(levels - 1).
       hidden_channels: Width of the residual networks at the first scale, doubled at each
         further one, of images.
@@ -124,7 +125,10 @@ def realnvp(
     couplings = _Couplings(law, reach, conditions, seeds_from(seed), *dtypes)
     if isinstance(event_shape, int):
         size = event_size_to_split(event_shape)
-        network = {"hidden_units": hidden_units, "dropout": dropout_of(dropout, size, conditions)}
+        network = {
+            "hidden_units": hidden_units,
+            "dropout": dropout_of(dropout, event_shape, conditions),
+        }
 
         def make_step():
             return Chain([couplings.on_vectors(m, size, **network) for m in ("even", "odd")])

@@ -58,7 +58,7 @@ class Dropout(keras.layers.Layer, Stateful):
         """What training multiplies the units of hidden layer `index` by, `[batch, units]`."""
         place = index + _LAYERS * replica_index()
         seed = tf.convert_to_tensor(self.noise_seed) + tf.stack([place, 0])
-        # On CPUs XLA takes ten times as long for Philox, and TensorFlow itself has no Threefry there.
+        # On CPUs XLA takes ten times as long for Philox, and TensorFlow itself has no Threefry.
         algorithm = "threefry" if backend() == "cpu_xla" else "auto_select"
         kept = tf.random.stateless_uniform(shape, seed, alg=algorithm) >= self.rate
         return tf.cast(kept, dtype) / tf.cast(1.0 - self.rate, dtype)

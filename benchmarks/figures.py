@@ -41,56 +41,57 @@ def main() -> None:
         report("figures", [FIGURES[figure](figure, options)], keys=KEYS)
 
 
-def nice_mnist(figure: str, options: argparse.Namespace) -> dict:
+def nice_mnist(figure: str, run: argparse.Namespace) -> dict:
     """NICE in nats of x = (pixel + u) / 256."""
-    flow = flows.nice(784, base="logistic", seed=SEED, network_dtype="mixed_bfloat16")
-    return _image_row(figure, flow, tf.identity, options, learning_rate=1e-3)
+    options = {"base": "logistic", "marginal_bins": None, "network_dtype": "mixed_bfloat16"}
+    flow = flows.nice(784, seed=SEED, **options)
+    return _image_row(figure, flow, tf.identity, run, learning_rate=1e-3)
 
 
-def nice_marginals_mnist(figure: str, options: argparse.Namespace) -> dict:
+def nice_marginals_mnist(figure: str, run: argparse.Namespace) -> dict:
     """The same behind a spline that makes the marginals normal, which it has on images."""
     flow = flows.nice((28, 28, 1), seed=SEED, network_dtype="mixed_bfloat16")
-    return _image_row(figure, flow, _as_image, options, learning_rate=1e-3)
+    return _image_row(figure, flow, _as_image, run, learning_rate=1e-3)
 
 
-def realnvp_mnist(figure: str, options: argparse.Namespace) -> dict:
+def realnvp_mnist(figure: str, run: argparse.Namespace) -> dict:
     """RealNVP of six couplings in nats of logit space."""
     flow = flows.realnvp(784, steps=3, hidden_units=(1024,), marginal_bins=None, seed=SEED)
-    return _image_row(figure, flow, _logit, options, learning_rate=5e-4)
+    return _image_row(figure, flow, _logit, run, learning_rate=5e-4)
 
 
-def maf_mnist(figure: str, options: argparse.Namespace) -> dict:
+def maf_mnist(figure: str, run: argparse.Namespace) -> dict:
     """MAF of five layers in nats of logit space."""
     options = {"law": "affine_exp", "marginal_bins": None}
     flow = flows.maf(784, steps=5, hidden_units=(1024,), seed=SEED, **options)
-    return _image_row(figure, flow, _logit, options, learning_rate=5e-4)
+    return _image_row(figure, flow, _logit, run, learning_rate=5e-4)
 
 
-def _image_row(figure: str, flow: Flow, transform, options, *, learning_rate: float) -> dict:
+def _image_row(figure: str, flow: Flow, transform, run, *, learning_rate: float) -> dict:
     """Trains with new noise in every epoch; ten draws of noise for the test images."""
     keras.utils.set_random_seed(SEED)
-    train, validation, test = _mnist(options.data)
-    steps = options.epochs * (len(train) // BATCH)
+    train, validation, test = _mnist(run.data)
+    steps = run.epochs * (len(train) // BATCH)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, steps - 1000, warmup_target=learning_rate, warmup_steps=1000
     )
     model = FlowModel(flow)
     model.compile(keras.optimizers.Adam(schedule, clipnorm=1.0))
     flow.initialize(next(iter(_dequantized(train[:2000], transform, batch=2000))))
-    folder = options.backup / figure
+    folder = run.backup / figure
     folder.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     model.fit(
         _dequantized(train, transform, shuffle=True),
         validation_data=_dequantized(validation, transform),
-        epochs=options.epochs,
+        epochs=run.epochs,
         callbacks=_keeping(folder),
         verbose=2,
     )
     seconds = time.perf_counter() - start
     model.load_weights(folder / BEST)
     draws = [-model.evaluate(_dequantized(test, transform), verbose=0) for _ in range(10)]
-    return _row(figure, np.mean(draws), seconds, options.epochs, model)
+    return _row(figure, np.mean(draws), seconds, run.epochs, model)
 
 
 def _keeping(folder: pathlib.Path) -> list[keras.callbacks.Callback]:

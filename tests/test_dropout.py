@@ -157,12 +157,13 @@ def rates(monkeypatch) -> list[float]:
 
 @pytest.mark.parametrize("name", WITH_DROPOUT)
 def test_the_more_values_a_flow_has_the_more_it_drops(name, rates):
-    make = functools.partial(getattr(tg.flows, name), marginal_bins=None, **SIZES)
+    make = functools.partial(getattr(tg.flows, name), **SIZES)
     for size, options, rate in [
         (2, {}, 0.0),
         (3, {}, 0.1),
         (15, {}, 0.1),
         (16, {}, 0.2),
+        (5, {"marginal_bins": None}, 0.0),
         (5, {"condition_size": 2}, 0.0),
         (5, {"num_classes": 2}, 0.0),
         (5, {"condition_size": 2, "dropout": 0.2}, 0.2),

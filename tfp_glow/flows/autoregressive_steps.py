@@ -66,7 +66,7 @@ def autoregressive_flow(
     marginal_bins = marginal_bins_of(event_shape, marginal_bins, condition_size)
     law, step_bins = _law_and_bins(law, has_marginals=marginal_bins is not None)
     reach = reach_of(reach, marginal_bins)
-    dropout = dropout_of(dropout, event_shape, condition_size)
+    dropout = dropout_of(dropout, event_shape, marginal_bins)
 
     def step(index: int) -> Chain:
         network = functools.partial(

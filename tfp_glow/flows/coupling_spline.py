@@ -55,9 +55,9 @@ def coupling_spline(
       hidden_units: Size of each hidden layer of their networks.
       bins: Bins of each spline of the steps.
       bound: Couplings act within [-bound, bound] and are the identity outside.
-      dropout: Share of the networks' hidden units that training drops; see `MLP`. "auto" is 0.1,
-        from 16 values on 0.2, but 0 for two values, for images and under a condition. It was 0
-        in version 0.1.0.
+      dropout: Share of the networks' hidden units that training drops; see `MLP`. "auto" is 0.1 for
+        vectors of 3 values or more behind splines of marginals, 0.2 from 16 on; else 0, as in
+        version 0.1.0.
       marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
         the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
         is 32, but none for vectors under a condition. None for none, nor splines of each value in
@@ -86,7 +86,7 @@ def coupling_spline(
     size, seeds = event_size_to_split(event_shape), seeds_from(seed)
     condition_size = condition_size_of(condition_size, num_classes)
     marginal_bins = marginal_bins_of(event_shape, marginal_bins, condition_size)
-    dropout = dropout_of(dropout, event_shape, condition_size)
+    dropout = dropout_of(dropout, event_shape, marginal_bins)
     step_bins = None if marginal_bins is None else bins
 
     def make_step() -> Chain:

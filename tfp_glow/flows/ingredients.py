@@ -125,15 +125,18 @@ def reach_of(reach: Reach | None, marginal_bins: MarginalBins | None) -> float |
     return 10.0 if marginal_bins is None else 4.0
 
 
-def dropout_of(dropout: Dropout, event_shape: EventShape, condition_size: int | None) -> float:
-    """`dropout`, where "auto" rises with the values of a vector; 0 of images or under a condition.
+def dropout_of(
+    dropout: Dropout, event_shape: EventShape, marginal_bins: MarginalBins | None
+) -> float:
+    """`dropout`, where "auto" is more for vectors of more values, 0 without splines of marginals.
 
-    Tables of many columns are soon learned by heart. Sets of images and of simulations are large.
+    Tables of many columns are soon learned by heart. Images are many, and what takes no such
+    splines, from simulators or as latents, is drawn anew.
     """
     if dropout != "auto":
         return dropout
     size = event_size(event_shape)
-    if size < _COLUMNS or _is_image(event_shape) or condition_size is not None:
+    if size < _COLUMNS or _is_image(event_shape) or marginal_bins is None:
         return 0.0
     return 0.1 if size < _MANY_COLUMNS else 0.2
 

@@ -50,9 +50,9 @@ def maf(
       order: Of the values in further steps, `"reverse"` in turn or `"random"`.
       law: What is done to each value, by name or as an object of `tfp_glow.laws`; see `Coupling`.
       activation: A Keras activation of the networks.
-      dropout: Share of the networks' hidden units that training drops; see `MLP`. "auto" is 0.1,
-        from 16 values on 0.2, but 0 for one or two values, for images and under a condition. It was
-        0 in version 0.1.0.
+      dropout: Share of the networks' hidden units that training drops; see `MLP`. "auto" is 0.1 for
+        vectors of 3 values or more behind splines of marginals, 0.2 from 16 on; else 0, as in
+        version 0.1.0.
       reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
         densities that float32 can tell; "auto" is 4 behind splines of marginals and 10 without
         them, None for as they are, as in version 0.1.0.

@@ -19,6 +19,7 @@ from tfp_glow.flows.ingredients import (
     condition_size_of,
     dropout_of,
     event_size_to_split,
+    marginal_bins_of,
     seeds_from,
     vector_flow,
 )
@@ -59,9 +60,9 @@ def nice(
       hidden_units: Size of each hidden layer of their networks.
       base: Distribution of the latents, which are independent. When omitted `"normal"` for vectors
         and `"logistic"` for other events, of which each learns faster.
-      dropout: Share of the networks' hidden units that training drops; see `MLP`. "auto" is 0.1,
-        from 16 values on 0.2, but 0 for two values, for images and under a condition. It was 0
-        in version 0.1.0.
+      dropout: Share of the networks' hidden units that training drops; see `MLP`. "auto" is 0.1 for
+        vectors of 3 values or more behind splines of marginals, 0.2 from 16 on; else 0, as in
+        version 0.1.0.
       marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
         the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
         is 32, but none for vectors under a condition; None for none, as in version 0.1.0.
@@ -88,7 +89,8 @@ def nice(
     """
     size, seeds = event_size_to_split(event_shape), seeds_from(seed)
     condition_size = condition_size_of(condition_size, num_classes)
-    dropout = dropout_of(dropout, event_shape, condition_size)
+    marginal_bins = marginal_bins_of(event_shape, marginal_bins, condition_size)
+    dropout = dropout_of(dropout, event_shape, marginal_bins)
     base = base or ("normal" if isinstance(event_shape, int) else "logistic")
     latent = _BASES[check_choice(base, tuple(_BASES), "base")](tf.zeros([], dtype), 1.0)
 

@@ -81,7 +81,7 @@ def realnvp(
       steps: Pairs of couplings, on vectors.
       hidden_units: Size of each hidden layer of their networks, on vectors.
       dropout: Share of the networks' hidden units that training drops, on vectors; see `MLP`.
-        "auto" is 0.1, from 16 values on 0.2, but 0 for two values and under a condition. It was 0
+        "auto" is 0.1 for 3 values or more behind splines of marginals, 0.2 from 16 on; else 0, as
         in version 0.1.0.
       levels: Number of scales, of images; H and W must be divisible by 2**(levels - 1).
       hidden_channels: Width of the residual networks at the first scale, doubled at each
@@ -120,14 +120,15 @@ def realnvp(
     conditions = condition_size_of(condition_size, num_classes)
     law = law or ("affine_softsign" if isinstance(event_shape, int) else "affine_exp")
     law = _AFFINE_EXP if law == "affine_exp" else get_law(law)
-    reach = reach_of(reach, marginal_bins_of(event_shape, marginal_bins, conditions))
+    marginal_bins = marginal_bins_of(event_shape, marginal_bins, conditions)
+    reach = reach_of(reach, marginal_bins)
     dtypes = (dtype, network_dtype or dtype)
     couplings = _Couplings(law, reach, conditions, seeds_from(seed), *dtypes)
     if isinstance(event_shape, int):
         size = event_size_to_split(event_shape)
         network = {
             "hidden_units": hidden_units,
-            "dropout": dropout_of(dropout, event_shape, conditions),
+            "dropout": dropout_of(dropout, event_shape, marginal_bins),
         }
 
         def make_step():

@@ -65,6 +65,7 @@ one, expected = trained()
 with strategy.scope():
     two, losses = trained()
     block = tg.bijectors.ResidualBlock(tg.networks.LipschitzMLP(3, hidden_units=(4,)))
+    dropout = tg.networks.MLP(2, inputs=(2,), dropout=0.5).dropout
 np.testing.assert_allclose(losses, expected, rtol=1e-5)
 for own, other in zip(two.distribution.variables, one.distribution.variables, strict=True):
     np.testing.assert_allclose(own, other, atol=1e-5)
@@ -81,6 +82,13 @@ after = [strategy.experimental_local_results(variable) for variable in block.var
 for first, second in after:
     np.testing.assert_array_equal(first, second)
 assert sum(np.any(old != new) for old, (new, _) in zip(before, after, strict=True)) == 3
+# Each replica drops other units, from one state.
+dropped = strategy.run(lambda: dropout.factors([4, 8], 0, "float32"))
+assert np.any(np.not_equal(*strategy.experimental_local_results(dropped)))
+before = np.asarray(dropout.noise_seed)
+strategy.run(dropout.advance)
+for after in strategy.experimental_local_results(dropout.noise_seed.value):
+    np.testing.assert_array_equal(after, before + [0, 1])
 # Flows start from the rows of all replicas of a worker.
 rows = tf.data.Dataset.from_tensor_slices(x).batch(4)
 first, _ = first_of_stream(strategy.distribute_datasets_from_function(lambda context: rows))

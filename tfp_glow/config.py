@@ -101,11 +101,11 @@ def from_config(config):
     if "recipe" in config:
         build = _known(flows.RECIPES, config["recipe"], "recipe")
         accepted = inspect.signature(build).parameters
-        arguments = {**_OLD_DEFAULTS, **_renamed(arguments, accepted)}
+        absent = {name: value for name, value in _OLD_DEFAULTS.items() if name in accepted}
+        arguments = {**absent, **_renamed(arguments, accepted)}
         # Files of before have options of other events too, which did nothing.
         elsewhere = options_elsewhere(config["recipe"], arguments.get("event_shape"))
-        absent = {name for name in _OLD_DEFAULTS if name not in accepted}
-        return build(**{n: v for n, v in arguments.items() if n not in elsewhere | absent})
+        return build(**{n: v for n, v in arguments.items() if n not in elsewhere})
     build = _constructor_named(config["class"])
     return build(**_renamed(arguments, inspect.signature(build).parameters))
 

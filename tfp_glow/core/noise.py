@@ -8,12 +8,11 @@ import tensorflow as tf
 
 from tfp_glow.core import modes
 from tfp_glow.core.bijector import FlowBijector
-from tfp_glow.core.randomness import random_generator, replica_index
+from tfp_glow.core.noise_seed import first_noise_seed, local_noise_seed, next_noise_seed
 
 __all__ = ["Noise", "NoisyBijector", "noise_like"]
 
 Noise = Literal["rademacher", "gaussian"]
-_DRAWS = 2**16  # As far as the indices of one replica's draws may go.
 
 
 class NoisyBijector(FlowBijector):
@@ -26,15 +25,13 @@ class NoisyBijector(FlowBijector):
 
     def add_noise_seed(self, seed: int | None) -> None:
         """Creates the variable `noise_seed`; a subclass calls it once."""
-        noise_seed = random_generator(seed).integers(2**31 - 1, size=2)
         self.noise_seed = self.add_variable(
-            noise_seed, name="noise_seed", trainable=False, dtype="int32"
+            first_noise_seed(seed), name="noise_seed", trainable=False, dtype="int32"
         )
 
     def drawn_seed(self):
         """The seed `[2]` of the noise of this pass."""
-        index = tf.cast(modes.current().draw, tf.int32) + _DRAWS * replica_index()
-        return tf.convert_to_tensor(self.noise_seed) + tf.stack([index, 0])
+        return local_noise_seed(self.noise_seed, modes.current().draw)
 
     @property
     def advances(self) -> bool:
@@ -43,7 +40,7 @@ class NoisyBijector(FlowBijector):
     def advance(self) -> None:
         """Draws new noise and moves the network's norms on, once a training step."""
         if self.log_det_is_estimate:
-            self.noise_seed.assign(tf.convert_to_tensor(self.noise_seed) + tf.constant([0, 1]))
+            self.noise_seed.assign(next_noise_seed(self.noise_seed))
         super().advance()
 
 

@@ -1,15 +1,14 @@
-"""Random numbers of initial weights, of a seed or of Keras' own state, and where noise is drawn."""
+"""Random numbers of initial weights: of a seed, or of Keras' own state without one."""
 
 from __future__ import annotations
 
 import random
 
 import numpy as np
-import tensorflow as tf
 
 from tfp_glow.core.checks import check_seed
 
-__all__ = ["independent_seeds", "random_generator", "replica_index"]
+__all__ = ["independent_seeds", "random_generator"]
 
 
 def random_generator(seed: int | None) -> np.random.Generator:
@@ -20,12 +19,6 @@ def random_generator(seed: int | None) -> np.random.Generator:
 def independent_seeds(seed: int | None, count: int) -> list[int]:
     """`count` seeds, drawn from `seed` or from what `keras.utils.set_random_seed` decides."""
     return np.random.SeedSequence(_decided(seed)).generate_state(count).tolist()
-
-
-def replica_index():
-    """The replica of `tf.distribute` that computes here, 0 where there are none."""
-    context = tf.distribute.get_replica_context()
-    return tf.cast(0 if context is None else context.replica_id_in_sync_group, tf.int32)
 
 
 def _decided(seed: int | None) -> int:

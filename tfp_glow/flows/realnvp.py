@@ -144,23 +144,30 @@ def realnvp(
             condition_size=condition_size,
         )
     check_image(event_shape, levels=levels, halvings=levels - 1)
-    image_blocks, shape = [], tuple(event_shape)
-    first = marginals(shape[-1], marginal_bins, dtype=dtype)
-    for level in range(levels):
-        last, width = level == levels - 1, hidden_channels * 2**level
-        on_level = functools.partial(couplings.on_images, width=width, blocks=blocks)
-        checkerboards = [on_level(_CHECKERBOARDS[i % 2], shape) for i in range(4 if last else 3)]
-        if last:
-            image_blocks.append(Chain([*first, *checkerboards]))
-            break
-        shape = (shape[0] // 2, shape[1] // 2, shape[2] * 4)
-        halves = [on_level(_HALVES[i % 2], shape) for i in range(3)]
-        image_blocks.append(Chain([*first, *checkerboards, Squeeze(2), *halves]))
-        first, shape = [], (*shape[:2], shape[2] // 2)
+    first = marginals(event_shape[-1], marginal_bins, dtype=dtype)
+    on_images = functools.partial(couplings.on_images, blocks=blocks)
+    image_blocks = _levels(on_images, event_shape, first, levels=levels, width=hidden_channels)
     bijector = MultiScale(image_blocks, event_shape)
     if num_classes is not None:
         bijector = ClassConditional(bijector, num_classes)
     return Flow(standard_normal(event_size(event_shape), dtype), bijector, name="realnvp")
+
+
+def _levels(
+    coupling: Callable, image_shape: Sequence[int], first: list, *, levels: int, width: int
+) -> list[Chain]:
+    """The blocks of all levels, `first` before them, of `coupling(mask, shape, width=)`."""
+    blocks, shape = [], tuple(image_shape)
+    for level in range(levels):
+        last, on_level = level == levels - 1, functools.partial(coupling, width=width * 2**level)
+        checkerboards = [on_level(_CHECKERBOARDS[i % 2], shape) for i in range(4 if last else 3)]
+        if last:
+            break
+        shape = (shape[0] // 2, shape[1] // 2, shape[2] * 4)
+        halves = [on_level(_HALVES[i % 2], shape) for i in range(3)]
+        blocks.append(Chain([*first, *checkerboards, Squeeze(2), *halves]))
+        first, shape = [], (*shape[:2], shape[2] // 2)
+    return [*blocks, Chain([*first, *checkerboards])]
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,11 @@ import tensorflow as tf
 
 from tfp_glow.core.backend import backend
 from tfp_glow.core.checks import check_number
-from tfp_glow.core.randomness import random_generator, replica_index
+from tfp_glow.core.compat import is_training
+from tfp_glow.core.noise_seed import first_noise_seed, local_noise_seed, next_noise_seed
 from tfp_glow.core.state import Stateful
 
-__all__ = ["Dropout"]
-
-_LAYERS = 2**16  # As far as the indices of one network's layers may go.
+__all__ = ["Dropout", "Dropping"]
 
 
 class Dropout(keras.layers.Layer, Stateful):
@@ -39,7 +38,7 @@ class Dropout(keras.layers.Layer, Stateful):
         self.rate = check_number(rate, "dropout", least=0, below=1)
         self.noise_seed = None
         if rate:
-            start = random_generator(seed).integers(2**31 - 1, size=2)
+            start = first_noise_seed(seed)
             self.noise_seed = self.add_weight(
                 shape=(2,),
                 initializer=lambda shape, dtype=None: tf.constant(start, dtype),
@@ -49,15 +48,19 @@ class Dropout(keras.layers.Layer, Stateful):
             )
         self.built = True
 
-    def call(self, hidden, *, index: int, training: bool = False):
-        if not (training and self.rate):
+    def call(self, hidden, *, index: int):
+        if not self.drops:
             return hidden
         return hidden * self.factors(tf.shape(hidden), index, hidden.dtype)
 
+    @property
+    def drops(self) -> bool:
+        """Whether Keras trains here and now, and there is something to drop."""
+        return self.rate > 0 and is_training()
+
     def factors(self, shape, index: int, dtype):
         """What training multiplies the units of hidden layer `index` by, `[batch, units]`."""
-        place = index + _LAYERS * replica_index()
-        seed = tf.convert_to_tensor(self.noise_seed) + tf.stack([place, 0])
+        seed = local_noise_seed(self.noise_seed, index)
         # On CPUs XLA takes ten times as long for Philox, and TensorFlow itself has no Threefry.
         algorithm = "threefry" if backend() == "cpu_xla" else "auto_select"
         kept = tf.random.stateless_uniform(shape, seed, alg=algorithm) >= self.rate
@@ -70,4 +73,22 @@ class Dropout(keras.layers.Layer, Stateful):
     def advance(self) -> None:
         """Draws other units."""
         if self.advances:
-            self.noise_seed.assign(tf.convert_to_tensor(self.noise_seed) + tf.constant([0, 1]))
+            self.noise_seed.assign(next_noise_seed(self.noise_seed))
+
+
+class Dropping(Stateful):
+    """A network with a layer `dropout`, whose units move on with the network.
+
+    Attributes:
+      dropout: The layer.
+    """
+
+    dropout: Dropout
+
+    @property
+    def advances(self) -> bool:
+        return self.dropout.advances
+
+    def advance(self) -> None:
+        """Draws other units to drop."""
+        self.dropout.advance()

@@ -10,12 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.core.checks import check_positive_int, check_sizes
-from tfp_glow.core.compat import is_training
 from tfp_glow.core.randomness import independent_seeds
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
-from tfp_glow.core.state import Stateful
 from tfp_glow.networks.configured import ConfiguredLayer
-from tfp_glow.networks.dropout import Dropout
+from tfp_glow.networks.dropout import Dropout, Dropping
 from tfp_glow.networks.incremental import ByDegree
 from tfp_glow.networks.initial import uniform
 
@@ -44,7 +42,7 @@ class MaskedDense(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
-class MADE(ConfiguredLayer, Stateful):
+class MADE(ConfiguredLayer, Dropping):
     """Dense layers, masked so that the parameters of x_d read only what comes before x_d.
 
     With degrees m of the units, a connection from a unit of degree m to one of degree n is
@@ -220,20 +218,12 @@ class MADE(ConfiguredLayer, Stateful):
 
     def _factors(self, batch) -> list:
         """What dropout multiplies the units of each hidden layer by; nothing where none drop."""
-        if not (self.dropout.advances and is_training()):
+        if not self.dropout.drops:
             return []
         return [
             self.dropout.factors(tf.stack([batch, layer.bias.shape[0]]), index, self.compute_dtype)
             for index, layer in enumerate(self.hidden)
         ]
-
-    @property
-    def advances(self) -> bool:
-        return self.dropout.advances
-
-    def advance(self) -> None:
-        """Draws other units to drop."""
-        self.dropout.advance()
 
     def _rounded(self, weight: keras.Variable) -> tf.Tensor:
         """A weight as layers use it, in the dtype that it is kept in."""

@@ -15,16 +15,15 @@ from tfp_glow.core.checks import (
 )
 from tfp_glow.core.randomness import independent_seeds
 from tfp_glow.core.shapes import split_condition, with_one_batch_dimension
-from tfp_glow.core.state import Stateful
 from tfp_glow.networks.configured import ConfiguredLayer
-from tfp_glow.networks.dropout import Dropout
+from tfp_glow.networks.dropout import Dropout, Dropping
 from tfp_glow.networks.initial import uniform
 
 __all__ = ["MLP"]
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
-class MLP(ConfiguredLayer, Stateful):
+class MLP(ConfiguredLayer, Dropping):
     """Dense layers with an activation between them, behind which training may drop units.
 
     Args:
@@ -98,11 +97,3 @@ class MLP(ConfiguredLayer, Stateful):
         for index, layer in enumerate(self.hidden):
             x = self.dropout(layer(x), index=index)
         return self.last(x)
-
-    @property
-    def advances(self) -> bool:
-        return self.dropout.advances
-
-    def advance(self) -> None:
-        """Draws other units to drop."""
-        self.dropout.advance()

@@ -32,19 +32,25 @@ def _maf(size: int) -> list:
     return layers
 
 
-def _splines(kind: type, size: int, count: int) -> list:
+def _splines(kind: type, size: int, count: int, units: int) -> list:
     """As in its examples: splines over residual networks, mixed by LU-parametrized matrices."""
     layers = []
     for _ in range(count):
-        layers += [kind(size, 1, 64), nf.flows.LULinearPermute(size)]
+        # In the plane as many parameters as the others have.
+        network = (1, units if size == 2 else 64)
+        layers += [kind(size, *network), nf.flows.LULinearPermute(size)]
     return layers
 
 
 _FLOWS = {
     "maf": _maf,
-    "maf_spline": lambda size: _splines(nf.flows.AutoregressiveRationalQuadraticSpline, size, 3),
+    "maf_spline": lambda size: _splines(
+        nf.flows.AutoregressiveRationalQuadraticSpline, size, 3, units=49
+    ),
     "realnvp": lambda size: _couplings(size, 8, 2),
-    "coupling_spline": lambda size: _splines(nf.flows.CoupledRationalQuadraticSpline, size, 4),
+    "coupling_spline": lambda size: _splines(
+        nf.flows.CoupledRationalQuadraticSpline, size, 4, units=53
+    ),
     "nice": lambda size: _couplings(size, 4, 1, scale=False),
 }
 

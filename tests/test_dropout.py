@@ -159,7 +159,7 @@ def rates(monkeypatch) -> list[float]:
 def test_the_more_values_a_flow_has_the_more_it_drops(name, rates):
     make = functools.partial(getattr(tg.flows, name), **SIZES)
     for size, options, rate in [
-        (2, {}, 0.0),
+        (2, {}, 0.05 if name == "coupling_spline" else 0.0),
         (3, {}, 0.1),
         (15, {}, 0.1),
         (16, {}, 0.2),
@@ -178,6 +178,14 @@ def test_the_more_values_a_flow_has_the_more_it_drops(name, rates):
     rates.clear()
     tg.FlowModel.from_config(config)
     assert set(rates) == {0.3}
+
+
+def test_splines_drop_a_little_in_the_plane(rates):
+    make = functools.partial(tg.flows.maf, law="spline", **SIZES)
+    for size, options, rate in [(1, {}, 0.0), (2, {}, 0.05), (2, {"marginal_bins": None}, 0.0)]:
+        rates.clear()
+        make(size, **options)
+        assert set(rates) == {rate}
 
 
 @pytest.mark.parametrize("name", WITH_DROPOUT)

@@ -93,7 +93,7 @@ def test_layers_of_a_loop_are_frozen_in_every_step(options):
 def test_a_frozen_flow_is_saved_as_any_other(tmp_path):
     flow = tg.flows.maf(4, steps=1, hidden_units=(3,), seed=0)
     randomize(flow.bijector)
-    _, step = flow.bijector.bijectors
+    _, step, _ = flow.bijector.bijectors
     step.bijectors[0].shift.trainable = False
     model = tg.FlowModel(flow)
     model.initialize(X)

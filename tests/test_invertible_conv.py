@@ -20,6 +20,12 @@ def test_lengths_and_volumes_are_kept(start, parameterization):
     assert not np.allclose(z, x)
 
 
+def test_it_may_start_as_the_identity():
+    x = normal([3, 6], "float32")
+    mixing = tg.bijectors.Invertible1x1Conv(6, start="identity")
+    np.testing.assert_array_equal(mixing.inverse(x), x)
+
+
 @pytest.mark.parametrize(
     ("event", "starts_as_permutation"), [((2, 2, 1), True), (3, True), (2, False)]
 )
@@ -27,3 +33,16 @@ def test_coupling_splines_permute_more_than_two_values(event, starts_as_permutat
     flow = tg.flows.coupling_spline(event, steps=2, hidden_units=(4,), seed=0)
     (upper,) = (v for v in flow.trainable_variables if "upper" in v.name)
     assert np.all(upper == 0) == starts_as_permutation
+
+
+@pytest.mark.parametrize("size", [16, 17])
+def test_coupling_splines_of_many_values_only_permute_and_transform_all_of_them(size):
+    flow = tg.flows.coupling_spline(size, steps=4, hidden_units=(4,), seed=0)
+    assert not any("upper" in v.name and len(v.shape) == 3 for v in flow.trainable_variables)
+    (orders,) = (v for v in flow.bijector.variables if "order" in v.name)
+    values, transformed = np.arange(size), []
+    for order in orders.numpy():
+        values = values[order]
+        transformed.append(set(values[size // 2 :]))
+    assert transformed[0] | transformed[1] == transformed[2] | transformed[3] == set(range(size))
+    assert transformed[0] != transformed[2]

@@ -189,6 +189,26 @@ def test_a_spline_of_each_value_of_vectors_stands_first(name):
         recipe(3, marginal_bins="automatic")
 
 
+@pytest.mark.parametrize("name", mostly_slow(["coupling_spline", "iaf", "maf", "nice", "realnvp"]))
+def test_a_matrix_stands_before_the_base_behind_splines_of_marginals(name):
+    recipe = functools.partial(flows.RECIPES[name], seed=0, **SMALL[name])
+    # With fewer values the steps of coupling splines have matrices of their own.
+    size = 16 if name == "coupling_spline" else 3
+
+    def has_matrix(event_shape, **options) -> bool:
+        last = recipe(event_shape, **options).bijector.bijectors[-1]
+        return isinstance(last, tgb.Invertible1x1Conv)
+
+    assert has_matrix(size)
+    assert not has_matrix(size, marginal_bins=None)
+    assert not has_matrix(size, condition_size=2)
+    if name in ("iaf", "maf"):
+        assert not has_matrix(1)
+    if name != "realnvp":
+        assert has_matrix((size, 2))
+        assert not has_matrix((size, 2, 1))
+
+
 @pytest.mark.parametrize("recipe", ["coupling_spline", "maf", "iaf"])
 def test_steps_of_splines_have_a_spline_of_each_value(recipe):
     law = {"bins": 4} if recipe == "coupling_spline" else {"law": RationalQuadraticSpline(4)}

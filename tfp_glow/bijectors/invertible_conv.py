@@ -21,7 +21,7 @@ class Invertible1x1Conv(FlowBijector):
         inverse:  z = W x         log|det dz/dx| =  log|det W|   for each position
         forward:  x = W^-1 z      log|det dx/dz| = -log|det W|
 
-    W starts as a random rotation or permutation, whose log-det is 0.
+    W starts as a random rotation or permutation or as the identity, whose log-dets are 0.
 
     - `"lu"`: W = P L (U + diag(sign * exp(log_diagonal))) with P a fixed permutation, L
       unit lower triangular, U strictly upper triangular and fixed signs;
@@ -32,8 +32,9 @@ class Invertible1x1Conv(FlowBijector):
     Args:
       channels: Size of the last dimension. On vectors this mixes all of them.
       parameterization: `"lu"` or `"plain"`.
-      start: `"rotation"`, or `"permutation"`, which leaves each value its own marginal. Of hundreds
-        of channels rotations make sums that a step of the optimizer changes too much at once.
+      start: `"rotation"`, or `"permutation"`, which leaves each value its own marginal, or
+        `"identity"`. Of hundreds of channels rotations make sums that a step of the optimizer
+        changes too much at once.
       seed: Seed of the start.
       dtype: dtype of the parameters and of the values.
       name: Name of the bijector.
@@ -60,7 +61,7 @@ class Invertible1x1Conv(FlowBijector):
         channels: int,
         *,
         parameterization: Literal["lu", "plain"] = "lu",
-        start: Literal["rotation", "permutation"] = "rotation",
+        start: Literal["rotation", "permutation", "identity"] = "rotation",
         seed: int | None = None,
         dtype: str = "float32",
         name: str | None = None,
@@ -140,7 +141,11 @@ def _random_permutation(size: int, seed: int | None) -> np.ndarray:
     return np.eye(size)[random_generator(seed).permutation(size)]
 
 
-_STARTS = {"rotation": random_rotation, "permutation": _random_permutation}
+_STARTS = {
+    "rotation": random_rotation,
+    "permutation": _random_permutation,
+    "identity": lambda size, seed: np.eye(size),
+}
 
 
 @tf.custom_gradient

@@ -10,6 +10,7 @@ from tfp_glow.bijectors import ActNorm, Chain, FlowBijector, MaskedAutoregressiv
 from tfp_glow.core.checks import check_choice
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
+    DROPOUT_OF_SPLINES,
     Dropout,
     EventShape,
     MarginalBins,
@@ -17,6 +18,7 @@ from tfp_glow.flows.ingredients import (
     condition_size_of,
     dropout_of,
     event_size,
+    last_matrix,
     marginal_bins_of,
     marginals,
     reach_of,
@@ -58,7 +60,8 @@ def autoregressive_flow(
 ) -> Flow:
     """Steps of ActNorm and of what `wrap` makes of a masked autoregressive flow.
 
-    Where its law is a spline, one of each value that depends on no other stands before it.
+    Where its law is a spline, one of each value that depends on no other stands before it. Behind
+    splines of marginals a matrix is the last step.
     """
     check_choice(order, ("reverse", "random"), "order")
     size, seeds = event_size(event_shape), seeds_from(seed)
@@ -66,7 +69,8 @@ def autoregressive_flow(
     marginal_bins = marginal_bins_of(event_shape, marginal_bins, condition_size)
     law, step_bins = _law_and_bins(law, has_marginals=marginal_bins is not None)
     reach = reach_of(reach, marginal_bins)
-    dropout = dropout_of(dropout, event_shape, marginal_bins)
+    in_plane = 0.0 if step_bins is None else DROPOUT_OF_SPLINES
+    dropout = dropout_of(dropout, event_shape, marginal_bins, in_plane=in_plane)
 
     def step(index: int) -> Chain:
         network = functools.partial(
@@ -91,9 +95,10 @@ def autoregressive_flow(
         splines = marginals(size, step_bins, dtype=dtype, start="lines")
         return Chain([ActNorm(size, dtype=dtype), *splines, wrap(bijector)])
 
+    last = last_matrix(event_shape, marginal_bins, dtype=dtype)
     return vector_flow(
         event_shape,
-        [step(index) for index in range(steps)],
+        [*(step(index) for index in range(steps)), *last],
         num_classes=num_classes,
         dtype=dtype,
         name=name,

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from tfp_glow.bijectors import ActNorm, Chain, Coupling, Invertible1x1Conv, Repeat
+import numpy as np
+
+from tfp_glow.bijectors import (
+    ActNorm,
+    Chain,
+    Coupling,
+    FlowBijector,
+    Invertible1x1Conv,
+    Permutation,
+    Repeat,
+)
+from tfp_glow.core.randomness import random_generator
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
+    DROPOUT_OF_SPLINES,
     Dropout,
     EventShape,
     MarginalBins,
     condition_size_of,
     dropout_of,
     event_size_to_split,
+    last_matrix,
+    many_columns,
     marginal_bins_of,
     marginals,
     seeds_from,
@@ -47,7 +61,8 @@ def coupling_spline(
 
     Each step is ActNorm, a linear map, a spline of each value that depends on no other, and a
     coupling of half of the values. The maps start as random permutations, of two values as
-    rotations.
+    rotations. Of vectors of 16 values or more, behind splines of marginals, they stay permutations,
+    and one matrix stands before the base: matrices that splines follow learn rows by heart.
 
     Args:
       event_shape: An int for vectors, or the shape of events that are read as vectors.
@@ -55,9 +70,9 @@ def coupling_spline(
       hidden_units: Size of each hidden layer of their networks.
       bins: Bins of each spline of the steps.
       bound: Couplings act within [-bound, bound] and are the identity outside.
-      dropout: Share of the networks' hidden units that training drops; see `MLP`. "auto" is 0.1 for
-        vectors of 3 values or more behind splines of marginals, 0.2 from 16 on; else 0, as in
-        version 0.1.0.
+      dropout: Share of the networks' hidden units that training drops; see `MLP`. "auto" is 0.05,
+        0.1 and 0.2 for vectors of 2, of 3 and of 16 values or more behind splines of marginals;
+        else 0, as in version 0.1.0.
       marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
         the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
         is 32, but none for vectors under a condition. None for none, nor splines of each value in
@@ -86,8 +101,10 @@ def coupling_spline(
     size, seeds = event_size_to_split(event_shape), seeds_from(seed)
     condition_size = condition_size_of(condition_size, num_classes)
     marginal_bins = marginal_bins_of(event_shape, marginal_bins, condition_size)
-    dropout = dropout_of(dropout, event_shape, marginal_bins)
+    dropout = dropout_of(dropout, event_shape, marginal_bins, in_plane=DROPOUT_OF_SPLINES)
     step_bins = None if marginal_bins is None else bins
+    last = last_matrix(event_shape, marginal_bins, dtype=dtype) if many_columns(event_shape) else []
+    mixings = (_permutations if last else _matrices)(size, seeds, dtype)
 
     def make_step() -> Chain:
         network = functools.partial(
@@ -104,17 +121,30 @@ def coupling_spline(
             condition_shape=None if condition_size is None else (condition_size,),
             dtype=dtype,
         )
-        start = "rotation" if size == 2 else "permutation"
-        mixing = Invertible1x1Conv(size, start=start, seed=next(seeds), dtype=dtype)
         splines = marginals(size, step_bins, dtype=dtype, start="lines")
-        return Chain([ActNorm(size, dtype=dtype), mixing, *splines, coupling])
+        return Chain([ActNorm(size, dtype=dtype), next(mixings), *splines, coupling])
 
     return vector_flow(
         event_shape,
-        [Repeat(make_step, steps, reversible=reversible)],
+        [Repeat(make_step, steps, reversible=reversible), *last],
         num_classes=num_classes,
         dtype=dtype,
         name="coupling_spline",
         marginal_bins=marginal_bins,
         condition_size=condition_size,
     )
+
+
+def _matrices(size: int, seeds: Iterator[int], dtype: str) -> Iterator[FlowBijector]:
+    """Matrices of full rank, one a step."""
+    start = "rotation" if size == 2 else "permutation"
+    for seed in seeds:
+        yield Invertible1x1Conv(size, start=start, seed=seed, dtype=dtype)
+
+
+def _permutations(size: int, seeds: Iterator[int], dtype: str) -> Iterator[FlowBijector]:
+    """Random orders, and in turn with them exchanges of the halves: two steps transform all."""
+    exchange = np.roll(np.arange(size), size // 2)
+    for seed in seeds:
+        yield Permutation(random_generator(seed).permutation(size), dtype=dtype)
+        yield Permutation(exchange, dtype=dtype)

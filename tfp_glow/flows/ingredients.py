@@ -9,12 +9,19 @@ from typing import Literal
 import numpy as np
 import tensorflow_probability as tfp
 
-from tfp_glow.bijectors import Chain, ClassConditional, FlowBijector, MarginalGaussianization
+from tfp_glow.bijectors import (
+    Chain,
+    ClassConditional,
+    FlowBijector,
+    Invertible1x1Conv,
+    MarginalGaussianization,
+)
 from tfp_glow.core.checks import check_positive_int, check_sizes, event_dimensions
 from tfp_glow.core.randomness import random_generator
 from tfp_glow.flow import Flow, standard_normal
 
 __all__ = [
+    "DROPOUT_OF_SPLINES",
     "Dropout",
     "EventShape",
     "MarginalBins",
@@ -24,6 +31,8 @@ __all__ = [
     "dropout_of",
     "event_size",
     "event_size_to_split",
+    "last_matrix",
+    "many_columns",
     "marginal_bins_of",
     "marginals",
     "reach_of",
@@ -37,7 +46,9 @@ MarginalBins = int | Literal["auto"]
 Reach = float | Literal["auto"]
 Dropout = float | Literal["auto"]
 _BINS = 32
-_COLUMNS, _MANY_COLUMNS = 3, 16
+_MANY_COLUMNS = 16
+# Dropout of splines in the plane; affine maps have no bins to follow single points with.
+DROPOUT_OF_SPLINES = 0.05
 
 
 def event_size(event_shape: EventShape) -> int:
@@ -126,19 +137,43 @@ def reach_of(reach: Reach | None, marginal_bins: MarginalBins | None) -> float |
 
 
 def dropout_of(
-    dropout: Dropout, event_shape: EventShape, marginal_bins: MarginalBins | None
+    dropout: Dropout,
+    event_shape: EventShape,
+    marginal_bins: MarginalBins | None,
+    *,
+    in_plane: float = 0.0,
 ) -> float:
     """`dropout`, where "auto" is more for vectors of more values, 0 without splines of marginals.
 
     Tables of many columns are soon learned by heart. Images are many, and what takes no such
-    splines, from simulators or as latents, is drawn anew.
+    splines, from simulators or as latents, is drawn anew. `in_plane` is the share of two values.
     """
     if dropout != "auto":
         return dropout
     size = event_size(event_shape)
-    if size < _COLUMNS or _is_image(event_shape) or marginal_bins is None:
+    if size == 1 or _is_image(event_shape) or marginal_bins is None:
         return 0.0
-    return 0.1 if size < _MANY_COLUMNS else 0.2
+    if size == 2:
+        return in_plane
+    return 0.2 if many_columns(event_shape) else 0.1
+
+
+def many_columns(event_shape: EventShape) -> bool:
+    """Whether events are vectors of so many values that rows are soon learned by heart."""
+    return event_size(event_shape) >= _MANY_COLUMNS and not _is_image(event_shape)
+
+
+def last_matrix(
+    event_shape: EventShape, marginal_bins: MarginalBins | None, *, dtype: str
+) -> list[FlowBijector]:
+    """The matrix between a flow's steps and its base, for what linear dependence they leave.
+
+    Nothing without splines of marginals, and of images, where it would be large.
+    """
+    size = event_size(event_shape)
+    if marginal_bins is None or size == 1 or _is_image(event_shape):
+        return []
+    return [Invertible1x1Conv(size, start="identity", dtype=dtype)]
 
 
 def vector_flow(

@@ -51,8 +51,8 @@ def maf(
       law: What is done to each value, by name or as an object of `tfp_glow.laws`; see `Coupling`.
       activation: A Keras activation of the networks.
       dropout: Share of the networks' hidden units that training drops; see `MLP`. "auto" is 0.1 for
-        vectors of 3 values or more behind splines of marginals, 0.2 from 16 on; else 0, as in
-        version 0.1.0.
+        vectors of 3 values or more behind splines of marginals, 0.2 from 16 on, 0.05 for 2 whose
+        law is a spline; else 0, as in version 0.1.0.
       reach: The networks see values clipped to [-reach, reach], so that outliers keep latents and
         densities that float32 can tell; "auto" is 4 behind splines of marginals and 10 without
         them, None for as they are, as in version 0.1.0.
@@ -61,7 +61,8 @@ def maf(
         the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
         is 32, but none for vectors under a condition; None for none, as in version 0.1.0. With
         them, steps whose law is a spline have one of each value too, of as many bins as the law,
-        and `"spline"` acts in [-3, 3].
+        `"spline"` acts in [-3, 3], and vectors have a trained matrix before the base, for linear
+        dependence.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       seed: Seed of all initial weights and random orders.

@@ -19,6 +19,7 @@ from tfp_glow.flows.ingredients import (
     condition_size_of,
     dropout_of,
     event_size_to_split,
+    last_matrix,
     marginal_bins_of,
     seeds_from,
     vector_flow,
@@ -65,7 +66,8 @@ def nice(
         version 0.1.0.
       marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
         the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
-        is 32, but none for vectors under a condition; None for none, as in version 0.1.0.
+        is 32, but none for vectors under a condition; None for none, as in version 0.1.0. With
+        them, vectors have a trained matrix before the base, for linear dependence.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       seed: Seed of all initial weights.
@@ -114,6 +116,7 @@ def nice(
     bijectors = [
         *(coupling(index) for index in range(couplings)),
         DiagonalScaling(size, std=float(latent.stddev()), dtype=dtype),
+        *last_matrix(event_shape, marginal_bins, dtype=dtype),
     ]
     return vector_flow(
         event_shape,

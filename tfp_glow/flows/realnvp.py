@@ -27,6 +27,7 @@ from tfp_glow.flows.ingredients import (
     dropout_of,
     event_size,
     event_size_to_split,
+    last_matrix,
     marginal_bins_of,
     marginals,
     reach_of,
@@ -94,7 +95,8 @@ def realnvp(
         them, None for as they are, as in version 0.1.0.
       marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
         the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
-        is 32, but none for vectors under a condition; None for none, as in version 0.1.0.
+        is 32, but none for vectors under a condition; None for none, as in version 0.1.0. With
+        them, vectors have a trained matrix before the base, for linear dependence.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them, on vectors;
@@ -134,9 +136,10 @@ def realnvp(
         def make_step():
             return Chain([couplings.on_vectors(m, size, **network) for m in ("even", "odd")])
 
+        loop = Repeat(make_step, steps, reversible=reversible)
         return vector_flow(
             event_shape,
-            [Repeat(make_step, steps, reversible=reversible)],
+            [loop, *last_matrix(event_shape, marginal_bins, dtype=dtype)],
             num_classes=num_classes,
             dtype=dtype,
             name="realnvp",

@@ -44,7 +44,7 @@ def main() -> None:
 def nice_mnist(figure: str, run: argparse.Namespace) -> dict:
     """NICE in nats of x = (pixel + u) / 256."""
     options = {"base": "logistic", "marginal_bins": None, "network_dtype": "mixed_bfloat16"}
-    flow = flows.nice(784, seed=SEED, **options)
+    flow = flows.nice(784, dropout=0.1, seed=SEED, **options)
     return _image_row(figure, flow, tf.identity, run, learning_rate=1e-3)
 
 

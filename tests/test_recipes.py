@@ -202,6 +202,8 @@ def test_a_matrix_stands_before_the_base_behind_splines_of_marginals(name):
     assert has_matrix(size)
     assert not has_matrix(size, marginal_bins=None)
     assert not has_matrix(size, condition_size=2)
+    assert has_matrix(1024)
+    assert not has_matrix(1025)
     if name in ("iaf", "maf"):
         assert not has_matrix(1)
     if name != "realnvp":

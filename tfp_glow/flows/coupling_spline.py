@@ -62,7 +62,8 @@ def coupling_spline(
     Each step is ActNorm, a linear map, a spline of each value that depends on no other, and a
     coupling of half of the values. The maps start as random permutations, of two values as
     rotations. Of vectors of 16 values or more, behind splines of marginals, they stay permutations,
-    and one matrix stands before the base: matrices that splines follow learn rows by heart.
+    and, up to 1024 values, one matrix stands before the base: matrices that splines follow learn
+    rows by heart.
 
     Args:
       event_shape: An int for vectors, or the shape of events that are read as vectors.
@@ -103,8 +104,9 @@ def coupling_spline(
     marginal_bins = marginal_bins_of(event_shape, marginal_bins, condition_size)
     dropout = dropout_of(dropout, event_shape, marginal_bins, in_plane=DROPOUT_OF_SPLINES)
     step_bins = None if marginal_bins is None else bins
-    last = last_matrix(event_shape, marginal_bins, dtype=dtype) if many_columns(event_shape) else []
-    mixings = (_permutations if last else _matrices)(size, seeds, dtype)
+    permuted = marginal_bins is not None and many_columns(event_shape)
+    last = last_matrix(event_shape, marginal_bins, dtype=dtype) if permuted else []
+    mixings = (_permutations if permuted else _matrices)(size, seeds, dtype)
 
     def make_step() -> Chain:
         network = functools.partial(

@@ -56,8 +56,8 @@ def iaf(
         the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
         is 32, but none for vectors under a condition; None for none, as in version 0.1.0. With
         them, steps whose law is a spline have one of each value too, of as many bins as the law,
-        `"spline"` acts in [-3, 3], and vectors have a trained matrix before the base, for linear
-        dependence.
+        `"spline"` acts in [-3, 3], and vectors of up to 1024 values have a trained matrix before
+        the base, for linear dependence.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       seed: Seed of all initial weights and random orders.

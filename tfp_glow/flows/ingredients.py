@@ -46,7 +46,7 @@ MarginalBins = int | Literal["auto"]
 Reach = float | Literal["auto"]
 Dropout = float | Literal["auto"]
 _BINS = 32
-_MANY_COLUMNS = 16
+_MANY_COLUMNS, _LARGEST_MATRIX = 16, 1024
 # Dropout of splines in the plane; affine maps have no bins to follow single points with.
 DROPOUT_OF_SPLINES = 0.05
 
@@ -168,10 +168,11 @@ def last_matrix(
 ) -> list[FlowBijector]:
     """The matrix between a flow's steps and its base, for what linear dependence they leave.
 
-    Nothing without splines of marginals, and of images, where it would be large.
+    Nothing without splines of marginals, and of images and more than 1024 values, where a step of
+    training would be about the matrix alone.
     """
     size = event_size(event_shape)
-    if marginal_bins is None or size == 1 or _is_image(event_shape):
+    if marginal_bins is None or _is_image(event_shape) or not 1 < size <= _LARGEST_MATRIX:
         return []
     return [Invertible1x1Conv(size, start="identity", dtype=dtype)]
 

@@ -96,7 +96,8 @@ def realnvp(
       marginal_bins: Bins of the splines that make the marginals normal, of images' channels from
         the first batch on, of vectors' values in training; see `MarginalGaussianization`. "auto"
         is 32, but none for vectors under a condition; None for none, as in version 0.1.0. With
-        them, vectors have a trained matrix before the base, for linear dependence.
+        them, vectors of up to 1024 values have a trained matrix before the base, for linear
+        dependence.
       condition_size: Size of a condition vector, or None.
       num_classes: Number of classes to condition on instead, or None.
       reversible: Whether gradients rebuild activations instead of storing them, on vectors;

@@ -32,24 +32,26 @@ def _maf(size: int) -> list:
     return layers
 
 
-def _splines(kind: type, size: int, count: int, units: int) -> list:
-    """As in its examples: splines over residual networks, mixed by LU-parametrized matrices."""
+def _splines(kind: type, size: int, count: int, in_plane: int) -> list:
+    """As in its examples: splines over residual networks, mixed by LU-parametrized matrices.
+
+    These have 64 units, `in_plane` in the plane, with which they have the others' parameters there.
+    """
+    units = in_plane if size == 2 else 64
     layers = []
     for _ in range(count):
-        # In the plane as many parameters as the others have.
-        network = (1, units if size == 2 else 64)
-        layers += [kind(size, *network), nf.flows.LULinearPermute(size)]
+        layers += [kind(size, 1, units), nf.flows.LULinearPermute(size)]
     return layers
 
 
 _FLOWS = {
     "maf": _maf,
     "maf_spline": lambda size: _splines(
-        nf.flows.AutoregressiveRationalQuadraticSpline, size, 3, units=49
+        nf.flows.AutoregressiveRationalQuadraticSpline, size, 3, in_plane=49
     ),
     "realnvp": lambda size: _couplings(size, 8, 2),
     "coupling_spline": lambda size: _splines(
-        nf.flows.CoupledRationalQuadraticSpline, size, 4, units=53
+        nf.flows.CoupledRationalQuadraticSpline, size, 4, in_plane=53
     ),
     "nice": lambda size: _couplings(size, 4, 1, scale=False),
 }

@@ -10,7 +10,6 @@ from tfp_glow.bijectors import ActNorm, Chain, FlowBijector, MaskedAutoregressiv
 from tfp_glow.core.checks import check_choice
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
-    DROPOUT_OF_SPLINES,
     Dropout,
     EventShape,
     MarginalBins,
@@ -69,8 +68,7 @@ def autoregressive_flow(
     marginal_bins = marginal_bins_of(event_shape, marginal_bins, condition_size)
     law, step_bins = _law_and_bins(law, has_marginals=marginal_bins is not None)
     reach = reach_of(reach, marginal_bins)
-    in_plane = 0.0 if step_bins is None else DROPOUT_OF_SPLINES
-    dropout = dropout_of(dropout, event_shape, marginal_bins, in_plane=in_plane)
+    dropout = dropout_of(dropout, event_shape, marginal_bins, splines=step_bins is not None)
 
     def step(index: int) -> Chain:
         network = functools.partial(

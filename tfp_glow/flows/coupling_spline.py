@@ -19,7 +19,6 @@ from tfp_glow.bijectors import (
 from tfp_glow.core.randomness import random_generator
 from tfp_glow.flow import Flow
 from tfp_glow.flows.ingredients import (
-    DROPOUT_OF_SPLINES,
     Dropout,
     EventShape,
     MarginalBins,
@@ -102,7 +101,7 @@ def coupling_spline(
     size, seeds = event_size_to_split(event_shape), seeds_from(seed)
     condition_size = condition_size_of(condition_size, num_classes)
     marginal_bins = marginal_bins_of(event_shape, marginal_bins, condition_size)
-    dropout = dropout_of(dropout, event_shape, marginal_bins, in_plane=DROPOUT_OF_SPLINES)
+    dropout = dropout_of(dropout, event_shape, marginal_bins, splines=True)
     step_bins = None if marginal_bins is None else bins
     permuted = marginal_bins is not None and many_columns(event_shape)
     last = last_matrix(event_shape, marginal_bins, dtype=dtype) if permuted else []

@@ -21,7 +21,6 @@ from tfp_glow.core.randomness import random_generator
 from tfp_glow.flow import Flow, standard_normal
 
 __all__ = [
-    "DROPOUT_OF_SPLINES",
     "Dropout",
     "EventShape",
     "MarginalBins",
@@ -47,8 +46,6 @@ Reach = float | Literal["auto"]
 Dropout = float | Literal["auto"]
 _BINS = 32
 _MANY_COLUMNS, _LARGEST_MATRIX = 16, 1024
-# Dropout of splines in the plane; affine maps have no bins to follow single points with.
-DROPOUT_OF_SPLINES = 0.05
 
 
 def event_size(event_shape: EventShape) -> int:
@@ -141,12 +138,13 @@ def dropout_of(
     event_shape: EventShape,
     marginal_bins: MarginalBins | None,
     *,
-    in_plane: float = 0.0,
+    splines: bool = False,
 ) -> float:
     """`dropout`, where "auto" is more for vectors of more values, 0 without splines of marginals.
 
     Tables of many columns are soon learned by heart. Images are many, and what takes no such
-    splines, from simulators or as latents, is drawn anew. `in_plane` is the share of two values.
+    splines, from simulators or as latents, is drawn anew. In the plane `splines` alone have
+    some: their bins can follow single points.
     """
     if dropout != "auto":
         return dropout
@@ -154,7 +152,7 @@ def dropout_of(
     if size == 1 or _is_image(event_shape) or marginal_bins is None:
         return 0.0
     if size == 2:
-        return in_plane
+        return 0.05 if splines else 0.0
     return 0.2 if many_columns(event_shape) else 0.1
 
 

@@ -236,6 +236,32 @@ def test_callbacks_ema_and_steps_per_execution(tmp_path):
     assert np.isfinite(restored.distribution.log_prob(VECTORS)).all()
 
 
+class Averaged(keras.callbacks.Callback):
+    """The moving average of the weights after each batch, as the formula has it."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        weights = [v.numpy() for v in self.model.trainable_variables]
+        if batch == 0:
+            self.average = weights
+        pairs = zip(self.average, weights, strict=True)
+        self.average = [0.95 * average + 0.05 * weight for average, weight in pairs]
+
+
+def test_without_an_optimizer_fit_leaves_averaged_weights(tmp_path):
+    model, averaged = vector_model(), Averaged()
+    model.compile()
+    model.fit(VECTORS, batch_size=10, verbose=0, callbacks=[averaged])
+    for variable, average in zip(model.trainable_variables, averaged.average, strict=True):
+        np.testing.assert_allclose(variable, average, rtol=1e-5, atol=1e-7)
+
+    model.save(str(tmp_path / "model.keras"))
+    loaded = keras.saving.load_model(str(tmp_path / "model.keras"))
+    for again in (model, loaded):
+        again.fit(VECTORS, batch_size=10, shuffle=False, verbose=0)
+    for mine, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
 def test_backup_and_restore_goes_on_after_an_interruption(tmp_path):
     class Interrupt(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

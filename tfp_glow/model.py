@@ -41,8 +41,9 @@ class FlowModel(DistributionModel):
     which it also reports as `bits_per_dim`; in training, penalties that the flow asks for, as
     `ContinuousFlow` does, are added. In `fit(x, y)`, `y` is what x is conditioned on.
     `predict` gives log p(x) in nats, of each example. The first batch initializes what is
-    set from data, before the first step. Clip gradients: a batch with a point that the flow finds
-    very unlikely would otherwise move it far, and the likelihood falls for a hundred steps.
+    set from data, before the first step. `compile` without an optimizer takes Adam, and averages
+    the weights. Clip gradients: a batch with a point that the flow finds very unlikely would
+    otherwise move it far, and the likelihood falls for a hundred steps.
 
     A flow with one `ContinuousFlow` can be trained by flow matching instead, which solves no paths.
     The loss is then the mean of `flow_matching_loss`, in squared units of the field's values, which

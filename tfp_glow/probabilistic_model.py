@@ -26,6 +26,8 @@ from tfp_glow.tracking import variables_all_tracked
 __all__ = ["ProbabilisticModel"]
 
 tfd = tfp.distributions
+# Of the weights' average, over about twenty steps: short trainings have one that is up to date.
+_MOMENTUM = 0.95
 
 
 class ProbabilisticModel(keras.Model, abc.ABC):
@@ -89,6 +91,22 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         """What `call` is exported for, in batches of any size."""
 
     # What callers use.
+
+    def compile(self, optimizer="auto", *args, **kwargs) -> None:
+        """As `keras.Model.compile`, with another optimizer when omitted.
+
+        "auto" is Adam with a rate of 1e-3 and Keras' moving average of the weights, which `fit`
+        leaves in the model when it ends, as for any optimizer with `use_ema=True`. Losses on the
+        way are of the weights that are trained, but with `keras.callbacks.SwapEMAWeights`.
+        """
+        if isinstance(optimizer, str) and optimizer == "auto":
+            optimizer = keras.optimizers.Adam(1e-3, use_ema=True, ema_momentum=_MOMENTUM)
+        super().compile(optimizer, *args, **kwargs)
+
+    def compile_from_config(self, config: dict) -> None:
+        """As Keras does it where `compile` is its own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
 
     def fit(self, x=None, y=None, batch_size=None, *args, class_weight=None, **kwargs):
         """As `keras.Model.fit`; the class tells what `y` is."""

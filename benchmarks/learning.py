@@ -4,7 +4,8 @@
 
 Each library builds the flow with its own defaults but for its size, trains it by Adam (1e-3) on the
 same batches of 256, and measures the test data, in nats, after so many steps; one thread each, one
-after the other. A row has the median and the worst of the seeds.
+after the other. A row has the median and the worst of the seeds, of the weights as trained and of
+their moving average, which ours have by default and the others could have too.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sklearn.datasets import load_digits
 from benchmarks.common import Worker, report, serve, worker_option
 from examples.targets import TARGETS
 
-__all__ = ["LEARNING_RATE", "Learner"]
+__all__ = ["LEARNING_RATE", "MOMENTUM", "Learner"]
 
 MODULES = {
     "ours": "benchmarks.learning_ours",
@@ -34,7 +35,8 @@ MODULES = {
 }
 FLOWS = ("maf", "maf_spline", "realnvp", "coupling_spline", "nice")
 KEYS = ("flow", "data", "model", "steps")
-TRAIN, TEST, BATCH, LEARNING_RATE = 20_000, 10_000, 256, 1e-3
+TRAIN, TEST, BATCH = 20_000, 10_000, 256
+LEARNING_RATE, MOMENTUM = 1e-3, 0.95
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,10 @@ class Learner(Protocol):
     def learn(self, batch: np.ndarray) -> None:
         """One step of training."""
 
-    def nats(self, x: np.ndarray) -> float:
-        """The mean negative log-likelihood."""
+    def nats(self, x: np.ndarray, *, averaged: bool) -> float:
+        """The mean negative log-likelihood, by the weights as trained or by their average."""
 
-    def inversion_error(self, x: np.ndarray) -> float:
+    def inversion_error(self, x: np.ndarray, *, averaged: bool) -> float:
         """The largest of |decode(encode(x)) - x|."""
 
 
@@ -129,13 +131,15 @@ def _rows(common: dict, marks: list[int], runs: list[dict]) -> list[dict]:
     """One row a number of steps, over the seeds."""
     rows = []
     for index, steps in enumerate(marks):
-        nats = [run["nats"][index] for run in runs]
+        nats, averaged = ([run[key][index] for run in runs] for key in ("nats", "averaged"))
         rows.append(
             {
                 **common,
                 "steps": steps,
                 "median": statistics.median(nats),
                 "worst": max(nats),
+                "averaged": statistics.median(averaged),
+                "averaged_worst": max(averaged),
                 "seeds": len(runs),
                 "parameters": runs[0]["parameters"],
                 "seconds": statistics.median(run["seconds"][index] for run in runs),
@@ -154,18 +158,21 @@ def _train(options: dict) -> dict | None:
     learner = learner_of(options["flow"], test.shape[1], options["seed"], train[:1024])
     if learner is None:
         return None
-    nats, seconds, done = [], [], 0
+    nats, averaged, seconds, done = [], [], [], 0
     for mark in options["marks"]:
         for batch in itertools.islice(batches, mark - done):
             learner.learn(batch)
         done = mark
         seconds.append(time.perf_counter() - start)
-        nats.append(learner.nats(test))
+        nats.append(learner.nats(test, averaged=False))
+        averaged.append(learner.nats(test, averaged=True))
+    errors = [learner.inversion_error(test[:1000], averaged=which) for which in (False, True)]
     return {
         "nats": nats,
+        "averaged": averaged,
         "seconds": seconds,
         "parameters": learner.parameters(),
-        "inversion": learner.inversion_error(test[:1000]),
+        "inversion": max(errors),
     }
 
 

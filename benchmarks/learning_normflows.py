@@ -6,7 +6,8 @@ import normflows as nf
 import numpy as np
 import torch
 
-from benchmarks.learning import LEARNING_RATE, Learner
+from benchmarks.learning import Learner
+from benchmarks.learning_torch import Library, TorchLearner
 
 __all__ = ["learner"]
 
@@ -61,28 +62,10 @@ def learner(flow: str, size: int, seed: int, start: np.ndarray) -> Learner:
     """The flow with its defaults; what is set from data is set in the first step."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
-    return _Normflows(nf.NormalizingFlow(nf.distributions.DiagGaussian(size), _FLOWS[flow](size)))
+    flow = nf.NormalizingFlow(nf.distributions.DiagGaussian(size), _FLOWS[flow](size))
+    return TorchLearner(flow, _NORMFLOWS)
 
 
-class _Normflows:
-    def __init__(self, flow: nf.NormalizingFlow):
-        self._flow = flow
-        self._optimizer = torch.optim.Adam(flow.parameters(), LEARNING_RATE)
-
-    def parameters(self) -> int:
-        return sum(p.numel() for p in self._flow.parameters())
-
-    def learn(self, batch: np.ndarray) -> None:
-        loss = self._flow.forward_kld(torch.from_numpy(batch))
-        self._optimizer.zero_grad()
-        loss.backward()
-        self._optimizer.step()
-
-    @torch.no_grad()
-    def nats(self, x: np.ndarray) -> float:
-        return self._flow.forward_kld(torch.from_numpy(x)).item()
-
-    @torch.no_grad()
-    def inversion_error(self, x: np.ndarray) -> float:
-        x = torch.from_numpy(x)
-        return (self._flow.forward(self._flow.inverse(x)) - x).abs().max().item()
+_NORMFLOWS = Library(
+    lambda flow, x: flow.forward_kld(x), lambda flow, x: flow.forward(flow.inverse(x))
+)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import keras
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.learning import LEARNING_RATE, Learner
+from benchmarks.learning import Learner
 from tfp_glow import Flow, FlowModel, flows
 
 __all__ = ["learner"]
@@ -37,7 +39,7 @@ class _Ours:
     def __init__(self, flow: Flow, start: np.ndarray):
         self._flow = flow
         self._model = FlowModel(flow)
-        self._model.compile(keras.optimizers.Adam(LEARNING_RATE))
+        self._model.compile()  # Adam with the rate and the average that the others are given.
         self._model.initialize(start)
 
     def parameters(self) -> int:
@@ -46,9 +48,21 @@ class _Ours:
     def learn(self, batch: np.ndarray) -> None:
         self._model.train_on_batch(batch)
 
-    def nats(self, x: np.ndarray) -> float:
-        return -float(tf.reduce_mean(self._flow.log_prob(x)))
+    def nats(self, x: np.ndarray, *, averaged: bool) -> float:
+        with self._weights(averaged):
+            return -float(tf.reduce_mean(self._flow.log_prob(x)))
 
-    def inversion_error(self, x: np.ndarray) -> float:
-        again = self._flow.decode(tf.identity(self._flow.encode(x)))
+    def inversion_error(self, x: np.ndarray, *, averaged: bool) -> float:
+        with self._weights(averaged):
+            again = self._flow.decode(tf.identity(self._flow.encode(x)))
         return float(tf.reduce_max(tf.abs(again - x)))
+
+    @contextlib.contextmanager
+    def _weights(self, averaged: bool) -> Iterator[None]:
+        variables = self._model.trainable_variables
+        trained = [v.numpy() for v in variables]
+        if averaged:
+            self._model.optimizer.finalize_variable_values(variables)
+        yield
+        for variable, value in zip(variables, trained, strict=True):
+            variable.assign(value)

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 import zuko
 
-from benchmarks.learning import LEARNING_RATE, Learner
+from benchmarks.learning import Learner
+from benchmarks.learning_torch import Library, TorchLearner
 
 __all__ = ["learner"]
 
@@ -26,28 +27,16 @@ def learner(flow: str, size: int, seed: int, start: np.ndarray) -> Learner | Non
     if flow not in _FLOWS:
         return None
     build, sizes = _FLOWS[flow]
-    return _Zuko(build(size, 0, hidden_features=(64, 64), **sizes))
+    return TorchLearner(build(size, 0, hidden_features=(64, 64), **sizes), _ZUKO)
 
 
-class _Zuko:
-    def __init__(self, flow):
-        self._flow = flow
-        self._optimizer = torch.optim.Adam(flow.parameters(), LEARNING_RATE)
+def _nats(flow, x: torch.Tensor) -> torch.Tensor:
+    return -flow().log_prob(x).mean()
 
-    def parameters(self) -> int:
-        return sum(p.numel() for p in self._flow.parameters())
 
-    def learn(self, batch: np.ndarray) -> None:
-        loss = -self._flow().log_prob(torch.from_numpy(batch)).mean()
-        self._optimizer.zero_grad()
-        loss.backward()
-        self._optimizer.step()
+def _again(flow, x: torch.Tensor) -> torch.Tensor:
+    transform = flow().transform
+    return transform.inv(transform(x))
 
-    @torch.no_grad()
-    def nats(self, x: np.ndarray) -> float:
-        return -self._flow().log_prob(torch.from_numpy(x)).mean().item()
 
-    @torch.no_grad()
-    def inversion_error(self, x: np.ndarray) -> float:
-        transform, x = self._flow().transform, torch.from_numpy(x)
-        return (transform.inv(transform(x)) - x).abs().max().item()
+_ZUKO = Library(_nats, _again)

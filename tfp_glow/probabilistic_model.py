@@ -98,6 +98,10 @@ class ProbabilisticModel(keras.Model, abc.ABC):
         "auto" is Adam with a rate of 1e-3 and Keras' moving average of the weights, which `fit`
         leaves in the model when it ends, as for any optimizer with `use_ema=True`. Losses on the
         way are of the weights that are trained, but with `keras.callbacks.SwapEMAWeights`.
+
+        References:
+          Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", SIAM Journal
+          on Control and Optimization 30, 1992.
         """
         if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = keras.optimizers.Adam(1e-3, use_ema=True, ema_momentum=_MOMENTUM)

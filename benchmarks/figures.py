@@ -74,16 +74,26 @@ def maf_mnist(figure: str, run: argparse.Namespace) -> dict:
 def _image_row(figure: str, flow: Flow, transform, run, *, learning_rate: float) -> dict:
     """Trains with new noise in every epoch, or reads what was trained, and measures it."""
     train, validation, test = _mnist(run.data)
-    model, seconds = FlowModel(flow), None
+    model, training = FlowModel(flow), {}
     if not run.members:
         schedule = _schedule(learning_rate, run.epochs * (len(train) // BATCH))
         model.compile(keras.optimizers.Adam(schedule, clipnorm=1.0))
         start = time.perf_counter()
         _train(model, train, validation, transform, run, run.backup / figure)
         seconds = time.perf_counter() - start
+        training = {"epochs": run.epochs, "seed": run.seed, "seconds": seconds}
     folders = [folder / figure for folder in run.members or [run.backup]]
-    nats = _log_likelihood(model, folders, test, transform)
-    return _row(figure, nats, seconds, run, model)
+    nats = float(_log_likelihood(model, folders, test, transform))
+    return {
+        "figure": figure,
+        "nats": nats,
+        "published": PUBLISHED[figure],
+        "difference": nats - PUBLISHED[figure],
+        "parameters": model.count_params() * len(folders),
+        "dropout": run.dropout,
+        "members": [folder.name for folder in run.members],
+        **training,
+    }
 
 
 def _schedule(learning_rate: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -141,21 +151,6 @@ def _keeping(folder: pathlib.Path) -> list[keras.callbacks.Callback]:
         keras.callbacks.CSVLogger(history, append=True),
         keras.callbacks.BackupAndRestore(folder / "state"),
     ]
-
-
-def _row(figure: str, nats: float, seconds: float | None, run, model: FlowModel) -> dict:
-    return {
-        "figure": figure,
-        "nats": float(nats),
-        "published": PUBLISHED[figure],
-        "difference": float(nats - PUBLISHED[figure]),
-        "parameters": model.count_params() * max(1, len(run.members)),
-        "epochs": None if run.members else run.epochs,
-        "seed": None if run.members else run.seed,
-        "dropout": run.dropout,
-        "members": [folder.name for folder in run.members],
-        "seconds": seconds,
-    }
 
 
 def _mnist(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
